@@ -1,0 +1,1 @@
+"""Business: users, passwords, tokens and roles."""

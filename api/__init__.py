@@ -1,0 +1,1 @@
+"""HTTP edge: parse, open the transaction, call the business, ring, answer."""

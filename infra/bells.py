@@ -1,0 +1,30 @@
+"""One outstanding bell per task: a thousand changes a second are not a thousand messages."""
+
+from infra.redis import Client, translated
+
+LIFE_S = 5
+
+
+class Bells:
+    """Marks in Redis that say which task has been rung and has not yet begun."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def claim(self, task: str) -> bool:
+        """Mark the task as rung; False when somebody else has just done so.
+
+        Raises:
+            RedisDown: nobody knows.
+        """
+        with translated():
+            return bool(self._client.set(f"bell:{task}", 1, nx=True, ex=LIFE_S))
+
+    def clear(self, task: str) -> None:
+        """Take the mark away, before the task looks for work: what comes later rings anew.
+
+        Raises:
+            RedisDown: the mark stays until it expires.
+        """
+        with translated():
+            self._client.delete(f"bell:{task}")

@@ -1,0 +1,34 @@
+"""Small answers kept in Redis for a while; losing them costs a refresh, never a fact."""
+
+import orjson
+
+from infra.redis import Client, translated
+
+
+class Cache:
+    """JSON documents under string keys, each with a life of its own."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def find(self, key: str) -> dict[str, object] | None:
+        """Find a document.
+
+        Raises:
+            RedisDown: the cache cannot be reached.
+        """
+        with translated():
+            found = self._client.get(key)
+        if not isinstance(found, bytes):
+            return None
+        document: dict[str, object] = orjson.loads(found)
+        return document
+
+    def put(self, key: str, document: dict[str, object], *, life_s: int) -> None:
+        """Keep a document for `life_s` seconds.
+
+        Raises:
+            RedisDown: the cache cannot be reached.
+        """
+        with translated():
+            self._client.set(key, orjson.dumps(document), ex=life_s)

@@ -1,0 +1,242 @@
+"""One way to open the database and one way to run a transaction, on MySQL and on SQLite."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import Connection, Dialect, Engine, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.types import TypeDecorator
+
+from infra.errors import AppError, Transient
+
+T = TypeVar("T")
+Sessions = sessionmaker[Session]
+
+TRIES = 3
+LOCK_WAIT_TIMEOUT_S = 10
+_DEADLOCK, _LOCK_WAIT, _RECORD_CHANGED = 1213, 1205, 1020
+_RETRIABLE = frozenset({_DEADLOCK, _LOCK_WAIT, _RECORD_CHANGED})
+
+BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+LongText = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+
+
+def binary_string(length: int) -> sa.types.TypeEngine[str]:
+    """Make a string type that tells "A" from "a" on MySQL too, for identifiers from outside."""
+    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return sa.String(length).with_variant(exact, "mysql", "mariadb")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC instant, stored as a plain DATETIME with microseconds."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
+        """Keep microseconds on MySQL, which drops them unless asked."""
+        if dialect.name in ("mysql", "mariadb"):
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(sa.DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the signature is SQLAlchemy's
+        """Store UTC; a naive instant is a caller's bug."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the signature is SQLAlchemy's
+        """Give back an aware instant."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """The one set of tables; names of keys and checks are the same on every server."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class CommitUnknown(Transient):
+    """The link broke at COMMIT: the work may or may not stand. Read it again by a unique key."""
+
+    code = "commit_unknown"
+
+    def __init__(self) -> None:
+        super().__init__("The database went away while the work was being committed.")
+
+
+class DatabaseDown(Transient):
+    """The database cannot be reached."""
+
+    code = "database_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The database cannot be reached. Try again soon.", retry_after_s=2)
+
+
+class DatabaseBusy(Transient):
+    """A lock was not to be had in time, in several tries."""
+
+    code = "in_flight"
+
+    def __init__(self) -> None:
+        super().__init__("Another request is working on the same thing. Try again soon.")
+
+
+@dataclass(frozen=True)
+class Database:
+    """An open database: `sessions` write, `reads` never take a write lock."""
+
+    engine: Engine
+    sessions: Sessions
+    reads: Sessions
+
+
+def open_database(
+    url: str, *, pool_size: int = 5, lock_wait_timeout_s: int = LOCK_WAIT_TIMEOUT_S
+) -> Database:
+    """Open a pool on a MySQL-protocol server or an SQLite file; nothing is sent until first use."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = _open_sqlite(url, lock_wait_timeout_s)
+    else:
+        engine = _open_mysql(url, pool_size, lock_wait_timeout_s)
+    reading = engine.execution_options(readonly=True)
+    return Database(
+        engine=engine,
+        sessions=sessionmaker(engine, expire_on_commit=False),
+        reads=sessionmaker(reading, expire_on_commit=False),
+    )
+
+
+def transact(sessions: Sessions, work: Callable[[Session], T]) -> T:
+    """Run `work` in one transaction and commit it; run it again on a deadlock or a lost link.
+
+    `work` may run up to three times, so it must have no effect outside the session.
+
+    Raises:
+        CommitUnknown: the link broke at COMMIT; nobody knows whether the work stands.
+        DatabaseBusy: locks were not to be had in three tries.
+        DatabaseDown: the server cannot be reached.
+    """
+    for attempt in range(1, TRIES + 1):
+        with sessions() as session:
+            try:
+                result = work(session)
+                session.flush()
+            except OperationalError as error:
+                session.rollback()
+                if attempt == TRIES or not _may_run_again(error):
+                    raise _translate(error) from error
+                continue
+            try:
+                session.commit()
+            except OperationalError as error:
+                if _code(error) in _RETRIABLE and attempt < TRIES:
+                    session.rollback()
+                    continue
+                raise (CommitUnknown() if _link_lost(error) else _translate(error)) from error
+            return result
+    raise DatabaseBusy  # pragma: no cover - the loop always returns or raises
+
+
+def ping(engine: Engine) -> None:
+    """Ask the server for a sign of life.
+
+    Raises:
+        DatabaseDown: there was none.
+    """
+    try:
+        with engine.execution_options(readonly=True).connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+    except OperationalError as error:
+        raise DatabaseDown from error
+
+
+def is_duplicate(error: sa.exc.IntegrityError) -> bool:
+    """Tell a second row under a unique key from other violations (MySQL 1062, SQLite UNIQUE)."""
+    return _code(error) == 1062 or getattr(error.orig, "sqlite_errorcode", 0) in (1555, 2067)  # noqa: PLR2004 - the servers' own numbers
+
+
+def _open_mysql(url: str, pool_size: int, lock_wait_timeout_s: int) -> Engine:
+    return sa.create_engine(
+        url,
+        isolation_level="READ COMMITTED",
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        pool_timeout=5,
+        connect_args={
+            "connect_timeout": 3,
+            "read_timeout": 30,
+            "write_timeout": 30,
+            "charset": "utf8mb4",
+            "init_command": (
+                "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL,NO_ENGINE_SUBSTITUTION', "
+                f"innodb_lock_wait_timeout = {int(lock_wait_timeout_s)}"
+            ),
+        },
+    )
+
+
+def _open_sqlite(url: str, lock_wait_timeout_s: int) -> Engine:
+    path = make_url(url).database
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(
+        url,
+        connect_args={"timeout": lock_wait_timeout_s, "check_same_thread": False},
+        pool_size=20,
+        max_overflow=30,
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's connection
+    connection.isolation_level = None  # the driver's own BEGIN would come too late, and deferred
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    readonly = connection.get_execution_options().get("readonly", False)
+    # A deferred BEGIN that writes later fails at once if another writer came first; this waits.
+    connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+
+
+def _code(error: DBAPIError) -> int:
+    args = getattr(error.orig, "args", ())
+    return args[0] if args and isinstance(args[0], int) else 0
+
+
+def _link_lost(error: OperationalError) -> bool:
+    return error.connection_invalidated or _code(error) in (2003, 2006, 2013)
+
+
+def _may_run_again(error: OperationalError) -> bool:
+    return _code(error) in _RETRIABLE or _link_lost(error)
+
+
+def _translate(error: OperationalError) -> AppError | OperationalError:
+    busy = _code(error) in _RETRIABLE or getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (5, 6)
+    if busy:
+        return DatabaseBusy()
+    if _link_lost(error) or getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == 14:  # noqa: PLR2004 - SQLITE_CANTOPEN
+        return DatabaseDown()
+    return error

@@ -1,0 +1,74 @@
+"""Our own Redis clients: short waits, no hidden repeats, one kind of failure."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from infra.errors import Transient
+
+Client = redis.Redis
+AsyncClient = redis.asyncio.Redis
+
+
+class RedisDown(Transient):
+    """Redis cannot be reached, or refused the command."""
+
+    code = "redis_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("Redis cannot be reached. Try again soon.")
+
+
+def connect(url: str, *, connect_timeout_s: float = 2, timeout_s: float = 10) -> Client:
+    """Make a client that sends each command at most once; nothing is sent until first use."""
+    client: Client = redis.Redis.from_url(
+        url,
+        socket_connect_timeout=connect_timeout_s,
+        socket_timeout=timeout_s,
+        socket_keepalive=True,
+        health_check_interval=10,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return client
+
+
+def connect_async(url: str, *, timeout_s: float | None = 10) -> AsyncClient:
+    """Make the same client for an event loop; `timeout_s` None is for reads that block."""
+    from redis.asyncio.retry import Retry as AsyncRetry  # noqa: PLC0415 - workers never need it
+
+    client: AsyncClient = redis.asyncio.Redis.from_url(
+        url,
+        socket_connect_timeout=2,
+        socket_timeout=timeout_s,
+        socket_keepalive=True,
+        health_check_interval=10,
+        retry=AsyncRetry(NoBackoff(), 0),
+    )
+    return client
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the client's connection errors and time-outs into `RedisDown`.
+
+    Raises:
+        RedisDown: Redis cannot be reached or cannot serve.
+    """
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError) as error:
+        raise RedisDown from error
+
+
+def ping(client: Client) -> None:
+    """Ask for a sign of life.
+
+    Raises:
+        RedisDown: there was none.
+    """
+    with translated():
+        client.ping()

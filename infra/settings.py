@@ -1,0 +1,195 @@
+"""Every setting, read once at an edge from the environment and an optional `.env` file.
+
+`docs/settings.md` lists them for operators.
+"""
+
+import os
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import quote, urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from infra.errors import Misconfigured
+
+FINNHUB_URL = "https://finnhub.io/api/v1"
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+_PLACEHOLDERS = ("your_", "yourpassword", "your-", "changeme")
+
+
+class AuthMode(StrEnum):
+    """How a caller without a token is treated."""
+
+    REQUIRED = "required"
+    OPEN = "open"
+
+
+class Settings(BaseSettings):
+    """What an operator may choose; a wrong value stops the start."""
+
+    model_config = SettingsConfigDict(
+        extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    mysql_host: str | None = None
+    mysql_port: int = Field(3306, ge=1, le=65535)
+    mysql_user: str = "tradepost"
+    mysql_password: SecretStr | None = None
+    mysql_db: str = "tradepost"
+    database_url: SecretStr | None = None
+
+    redis_host: str | None = None
+    redis_port: int = Field(6379, ge=1, le=65535)
+    redis_db: int = Field(0, ge=0)
+    broker_url: SecretStr | None = None
+    streams_url: SecretStr | None = None
+    cache_url: SecretStr | None = None
+
+    public_product_api: str | None = None
+    sandbox_feed_url: str | None = None
+    finnhub_api_key: SecretStr | None = None
+    finnhub_base_url: str | None = None
+    finnhub_per_minute: int = Field(60, ge=1)
+    finnhub_per_second: int = Field(30, ge=1)
+    watchlist: Annotated[tuple[str, ...], NoDecode] = (
+        "AAPL", "MSFT", "GOOGL", "AMZN", "NVDA", "TSLA",
+        "BINANCE:BTCUSDT", "BINANCE:ETHUSDT", "OANDA:EUR_USD",
+    )  # fmt: skip
+
+    payment_gateway: Literal["sandbox"] = "sandbox"
+    gateway_url: str | None = None
+    stripe_api_key: SecretStr | None = None
+    stripe_webhook_secret: SecretStr | None = None
+
+    auth_mode: AuthMode = AuthMode.REQUIRED
+    secret_key: SecretStr | None = None
+    token_ttl_s: int = Field(3600, ge=60)
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(8012, ge=1, le=65535)
+    flower_port: int = Field(5555, ge=1, le=65535)
+    flower_basic_auth: SecretStr | None = None
+
+    currency: str = Field("USD", pattern="^[A-Z]{3}$")
+    fee_rate: Decimal = Field(Decimal("0.20"), ge=0, le=1)
+    default_stock: int = Field(100, ge=0, le=1_000_000_000)
+    fulfilment_delay_s: int = Field(0, ge=0)
+    reservation_ttl_s: int = Field(900, ge=1)
+    event_retention_days: int = Field(30, ge=1)
+    stream_retention_h: int = Field(24, ge=1)
+
+    data_dir: Path = Path("var")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    heartbeat_file: Path | None = None
+
+    @field_validator("watchlist", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().upper() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_placeholders(cls, value: object) -> object:
+        if isinstance(value, str) and value.strip().lower().startswith(_PLACEHOLDERS):
+            msg = (
+                "still holds the placeholder of an example: set the real value, or remove the line"
+            )
+            raise ValueError(msg)
+        return value
+
+    @property
+    def uses_embedded_database(self) -> bool:
+        """True when no database server is configured."""
+        return self.database_url is None and self.mysql_host is None
+
+    @property
+    def uses_embedded_redis(self) -> bool:
+        """True when no Redis server is configured."""
+        return self.broker_url is None and self.redis_host is None
+
+    @property
+    def database(self) -> str:
+        """The database as an SQLAlchemy URL, with its password."""
+        if self.database_url is not None:
+            return _with_driver(self.database_url.get_secret_value())
+        if self.mysql_host is None:
+            return f"sqlite:///{self.data_dir.absolute() / 'tradepost.db'}"
+        secret = self.mysql_password.get_secret_value() if self.mysql_password else ""
+        login = quote(self.mysql_user, safe="") + (f":{quote(secret, safe='')}" if secret else "")
+        return f"mysql+pymysql://{login}@{self.mysql_host}:{self.mysql_port}/{self.mysql_db}"
+
+    @property
+    def broker(self) -> str:
+        """The Celery broker's URL, with its password."""
+        if self.broker_url is not None:
+            return self.broker_url.get_secret_value()
+        return f"redis://{self.redis_host or '127.0.0.1'}:{self.redis_port}/{self.redis_db}"
+
+    @property
+    def streams(self) -> str:
+        """The Redis that carries the event streams; the broker's unless set."""
+        return self.streams_url.get_secret_value() if self.streams_url else self.broker
+
+    @property
+    def cache(self) -> str:
+        """The Redis for cache, bells and budgets; the broker's unless set."""
+        return self.cache_url.get_secret_value() if self.cache_url else self.broker
+
+    @property
+    def feed_url(self) -> str | None:
+        """The product feed: the public one, else the stand-in."""
+        return self.public_product_api or self.sandbox_feed_url
+
+    @property
+    def finnhub_url(self) -> str:
+        """Finnhub's base URL: the one set, else the real one."""
+        return (self.finnhub_base_url or FINNHUB_URL).rstrip("/")
+
+    @property
+    def finnhub_key(self) -> str:
+        """The key for Finnhub; the stand-in takes any."""
+        return self.finnhub_api_key.get_secret_value() if self.finnhub_api_key else "sandbox"
+
+    @property
+    def market_source(self) -> Literal["finnhub", "simulated"]:
+        """What market figures are to be called in answers: real, or made up by a stand-in."""
+        real = self.finnhub_api_key is not None
+        return "finnhub" if real and not is_loopback(self.finnhub_url) else "simulated"
+
+    @property
+    def flower_url(self) -> str:
+        """Where a browser on this machine finds Flower."""
+        return f"http://127.0.0.1:{self.flower_port}"
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment and the file that `ENV_FILE` names (`.env`).
+
+    Raises:
+        Misconfigured: a value cannot be used; the sentence names the setting.
+    """
+    env_file = os.environ.get("ENV_FILE", ".env") or None
+    try:
+        return Settings(_env_file=env_file)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        name = str(first["loc"][0]).upper() if first["loc"] else "a setting"
+        said = first["msg"].removeprefix("Value error, ")
+        raise Misconfigured(
+            f"{name} is wrong: {said}. Correct it in the environment or .env."
+        ) from None
+
+
+def is_loopback(url_or_host: str) -> bool:
+    """Tell whether a URL or bare host names this machine's loopback interface."""
+    host = urlsplit(url_or_host).hostname if "//" in url_or_host else url_or_host
+    return host in LOOPBACK_HOSTS
+
+
+def _with_driver(url: str) -> str:
+    return url.replace("mysql://", "mysql+pymysql://", 1) if url.startswith("mysql://") else url

@@ -1,0 +1,1 @@
+"""Business: Finnhub, its budget, quotes, companies, news, forex, crypto, the watchlist."""

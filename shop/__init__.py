@@ -1,0 +1,1 @@
+"""Business: products, stock, orders, payments, refunds, gateways and the supplier feed."""

@@ -1,0 +1,1 @@
+"""Celery edge: build collaborators, call one business function, log, ring what follows."""
