@@ -113,7 +113,7 @@ class NewsListing(Base):
 
 
 class ForexTable(Base):
-    """The exchange rates of one base currency as an aggregate; `via` is the endpoint that served."""
+    """The exchange rates of one base as an aggregate; `via` is the endpoint that served them."""
 
     __tablename__ = "forex_table"
 
