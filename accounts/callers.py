@@ -1,0 +1,53 @@
+"""Who is asking: the one thing that every decision about access looks at."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from accounts import tokens
+from accounts.tables import Role, User
+from accounts.tokens import BadToken, Signing, TokenRevoked
+from infra import clock
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A known person and what he may do."""
+
+    user_id: int
+    role: Role
+
+    @property
+    def is_operator(self) -> bool:
+        """True for those who work on everybody's things: operators and admins."""
+        return self.role in (Role.OPERATOR, Role.ADMIN)
+
+    @property
+    def is_admin(self) -> bool:
+        """True for those who may do anything."""
+        return self.role is Role.ADMIN
+
+
+def identify(
+    session: Session, signing: Signing, token: str, *, now: datetime | None = None
+) -> Caller:
+    """Find whom a token stands for.
+
+    The role is the one of this moment, not the one of the sign-in.
+
+    Raises:
+        BadToken: it is not one of ours, or its user is gone or disabled.
+        TokenExpired: its time is over.
+        TokenRevoked: it was ended by a sign-out.
+    """
+    claims = tokens.read(signing, token, now=now or clock.now(session))
+    role = session.scalar(
+        sa.select(User.role).where(User.id == claims.user_id, User.disabled_at.is_(None))
+    )
+    if role is None:
+        raise BadToken("The access token's user no longer has access.")
+    if tokens.is_revoked(session, claims):
+        raise TokenRevoked
+    return Caller(user_id=claims.user_id, role=role)
