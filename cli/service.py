@@ -1,0 +1,89 @@
+"""A program that is to run, and what can happen to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from cli.probes import Probe
+from infra.errors import AppError
+
+
+class StopStage(IntEnum):
+    """When a program is stopped: those that use others before those that are used."""
+
+    WORK = 0
+    OUTSIDE = 1
+    STORE = 2
+
+
+@dataclass(frozen=True)
+class Service:
+    """A program to run; without a probe it is a job, done when it ends with 0."""
+
+    name: str
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path
+    log: Path
+    probe: Probe | None = None
+    needs: frozenset[str] = frozenset()
+    stop_stage: StopStage = StopStage.WORK
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long and how often to try, in seconds."""
+
+    start_tries: int = 3
+    start_timeout_s: float = 60.0
+    first_delay_s: float = 0.5
+    longest_delay_s: float = 10.0
+    healthy_after_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class Started:
+    """A program was started."""
+
+    name: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A program can do its work, or a job is done."""
+
+    name: str
+    after_s: float
+
+
+@dataclass(frozen=True)
+class Died:
+    """A program has ended unasked and will be started again."""
+
+    name: str
+    exit_code: int
+    again_in_s: float
+    last_lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Hung:
+    """A program gave no sign of life any more and was killed."""
+
+    name: str
+
+
+Event = Started | Ready | Died | Hung
+
+
+class StartFailed(AppError):
+    """A program does not come up at all."""
+
+    code = "start_failed"
+
+    def __init__(self, name: str, *, reason: str, log: Path, last_lines: tuple[str, ...]) -> None:
+        super().__init__(f"{name} could not be started: {reason}; its log is {log}.")
+        self.name = name
+        self.last_lines = last_lines
