@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Connection, Dialect, Engine, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
@@ -23,6 +24,13 @@ TRIES = 3
 LOCK_WAIT_TIMEOUT_S = 10
 _DEADLOCK, _LOCK_WAIT, _RECORD_CHANGED = 1213, 1205, 1020
 _RETRIABLE = frozenset({_DEADLOCK, _LOCK_WAIT, _RECORD_CHANGED})
+# Not reached, gone, lost in a query; stopping; connection killed by somebody (MariaDB).
+_LINK_LOST = frozenset({2003, 2006, 2013, 1053, 1927})
+# Too many connections of all or of ours; the server is read-only for now.
+_UNAVAILABLE = frozenset({1040, 1203, 1226, 1290, 1836})
+_SQLITE_CANTOPEN = 14
+# What a read raises, which no `transact` translates, when the server is at fault.
+SERVER_ERRORS = (OperationalError, InterfaceError, PoolTimeout)
 
 BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 LongText = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
@@ -166,6 +174,14 @@ def ping(engine: Engine) -> None:
         raise DatabaseDown from error
 
 
+def as_app_error(error: Exception) -> AppError | None:
+    """Tell one of `SERVER_ERRORS` in our own words; None if it is a fault of ours after all."""
+    if isinstance(error, OperationalError):
+        translated = _translate(error)
+        return translated if isinstance(translated, AppError) else None
+    return DatabaseDown() if isinstance(error, SERVER_ERRORS) else None
+
+
 def is_duplicate(error: sa.exc.IntegrityError) -> bool:
     """Tell a second row under a unique key from other violations (MySQL 1062, SQLite UNIQUE)."""
     return _code(error) == 1062 or getattr(error.orig, "sqlite_errorcode", 0) in (1555, 2067)  # noqa: PLR2004 - the servers' own numbers
@@ -226,7 +242,7 @@ def _code(error: DBAPIError) -> int:
 
 
 def _link_lost(error: OperationalError) -> bool:
-    return error.connection_invalidated or _code(error) in (2003, 2006, 2013)
+    return error.connection_invalidated or _code(error) in _LINK_LOST
 
 
 def _may_run_again(error: OperationalError) -> bool:
@@ -237,6 +253,7 @@ def _translate(error: OperationalError) -> AppError | OperationalError:
     busy = _code(error) in _RETRIABLE or getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (5, 6)
     if busy:
         return DatabaseBusy()
-    if _link_lost(error) or getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == 14:  # noqa: PLR2004 - SQLITE_CANTOPEN
+    cannot_open = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == _SQLITE_CANTOPEN
+    if _link_lost(error) or cannot_open or _code(error) in _UNAVAILABLE:
         return DatabaseDown()
     return error
