@@ -1,0 +1,78 @@
+"""The feed's HTTP interface: the list, single products, and their pictures."""
+
+from hashlib import blake2b
+from pathlib import Path
+
+import orjson
+
+from sandbox.faults import FaultBook
+from sandbox.feed.picture import draw
+from sandbox.standin import Routes, StandIn
+from sandbox.wire import JSON, Answer, Refusal, Reply, Request
+
+SHRUNKEN_TO = 5
+_FAULTS = ("empty", "shrunken")
+_SVG = "image/svg+xml"
+
+
+def build() -> StandIn:
+    """Build the feed from the table beside this module."""
+    book = FaultBook(_FAULTS, fields=())
+    return StandIn(
+        name="feed",
+        routes=Feed(load_products(), book).routes(),
+        book=book,
+        wording=lambda refusal: {"error": {"code": refusal.code, "message": refusal.message}},
+        too_many=Refusal(429, "rate_limited", "Too many requests.", (("retry-after", "1"),)),
+    )
+
+
+def load_products() -> list[dict[str, object]]:
+    """Read the products; a picture's address is a path on the feed itself."""
+    table: list[dict[str, object]] = orjson.loads(
+        Path(__file__).with_name("products.json").read_bytes()
+    )
+    return [{**row, "image": f"/images/{row['id']}.svg"} for row in table]
+
+
+class Feed:
+    """Lists products the way FakeStore does."""
+
+    def __init__(self, products: list[dict[str, object]], book: FaultBook) -> None:
+        self._products = products
+        self._by_id = {str(product["id"]): product for product in products}
+        self._book = book
+
+    def routes(self) -> Routes:
+        """Return the handlers by path."""
+        return {
+            "/products": {"GET": self._list_products},
+            "/products/{id}": {"GET": self._show_product},
+            "/images/{id}": {"GET": self._show_picture},
+        }
+
+    async def _list_products(self, request: Request) -> Reply:
+        if self._book.take(("empty",), request.fields):
+            return _tagged(request, orjson.dumps([]), JSON)
+        if self._book.take(("shrunken",), request.fields):
+            return _tagged(request, orjson.dumps(self._products[:SHRUNKEN_TO]), JSON)
+        return _tagged(request, orjson.dumps(self._products), JSON)
+
+    async def _show_product(self, request: Request) -> Reply:
+        return _tagged(request, orjson.dumps(self._by_id.get(request.last_segment)), JSON)
+
+    async def _show_picture(self, request: Request) -> Reply:
+        product = self._by_id.get(request.last_segment.removesuffix(".svg"))
+        if product is None:
+            raise Refusal(404, "not_found", "There is no such picture.")
+        picture = draw(number=int(str(product["id"])), title=str(product["title"]))
+        return _tagged(request, picture.encode(), _SVG)
+
+
+def _tagged(request: Request, body: bytes, content_type: str) -> Answer:
+    tag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
+    headers = (("etag", tag), ("cache-control", "no-cache"))
+    known = [it.strip().removeprefix("W/") for it in request.header("if-none-match").split(",")]
+    if tag in known or "*" in known:
+        return Answer(304, b"", content_type, headers)
+    return Answer(200, body, content_type, headers)

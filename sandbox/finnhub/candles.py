@@ -1,0 +1,124 @@
+"""Candles cut from the same walk that the quotes come from."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from sandbox.finnhub.instruments import Instrument
+from sandbox.finnhub.prices import DAY_S, SLOT_S, Market
+
+MINUTES = {"1": 1, "5": 5, "15": 15, "30": 30, "60": 60}
+LONG = ("D", "W", "M")
+MOST_MINUTE_DAYS = 31
+MOST_DAYS = 5 * 366
+NO_DATA = {"s": "no_data"}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The unix seconds that candles are wanted for, both ends included."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What happened in one interval that begins at `t` (unix seconds)."""
+
+    t: int
+    o: float
+    h: float
+    l: float  # noqa: E741 - the provider's name
+    c: float
+    v: int
+
+
+def cut(
+    market: Market, instrument: Instrument, *, resolution: str, span: Span
+) -> dict[str, object]:
+    """Return the bars of one resolution, columns as the provider writes them.
+
+    Minute bars reach 31 days back from the end of the span, longer ones five years.
+    """
+    if resolution in MINUTES:
+        bars = _minute_bars(market, instrument, minutes=MINUTES[resolution], span=span)
+    else:
+        bars = _day_bars(market, instrument, span=span)
+    if resolution == "W":
+        bars = _joined(bars, _monday)
+    if resolution == "M":
+        bars = _joined(bars, _first_of_month)
+    if not bars:
+        return dict(NO_DATA)
+    return {
+        "c": [bar.c for bar in bars],
+        "h": [bar.h for bar in bars],
+        "l": [bar.l for bar in bars],
+        "o": [bar.o for bar in bars],
+        "s": "ok",
+        "t": [bar.t for bar in bars],
+        "v": [bar.v for bar in bars],
+    }
+
+
+def _minute_bars(market: Market, instrument: Instrument, *, minutes: int, span: Span) -> list[Bar]:
+    size = minutes * 60 // SLOT_S
+    last_day = span.last // DAY_S
+    bars = []
+    for day in range(max(span.first // DAY_S, last_day - MOST_MINUTE_DAYS), last_day + 1):
+        path = [round(price, instrument.decimals) for price in market.path(instrument, day=day)]
+        for start in range(0, len(path), size):
+            t = day * DAY_S + start * SLOT_S
+            # A bar that is still being made ends where the span does.
+            end = min(start + size, (span.last - day * DAY_S) // SLOT_S)
+            if span.first <= t <= span.last:
+                bars.append(_bar(instrument, t, path[start : max(end, start) + 1]))
+    return bars
+
+
+def _day_bars(market: Market, instrument: Instrument, *, span: Span) -> list[Bar]:
+    last_day = span.last // DAY_S
+    first_day = max(-(-span.first // DAY_S), last_day - MOST_DAYS)
+    return [_day_bar(market, instrument, day) for day in range(first_day, last_day + 1)]
+
+
+def _day_bar(market: Market, instrument: Instrument, day: int) -> Bar:
+    """Guess the extremes of a day from its ends: walking through years of days takes too long."""
+    opened, closed = market.open_close(instrument, day=day)
+    random = Random(f"{instrument.symbol}:{day}:extremes")
+    reach = instrument.volatility / 2
+    high = max(opened, closed) * (1 + reach * random.random())
+    low = min(opened, closed) * (1 - reach * random.random())
+    digits = instrument.decimals
+    volume = random.randrange(1_000_000, 90_000_000)
+    return Bar(day * DAY_S, opened, round(high, digits), round(low, digits), closed, volume)
+
+
+def _bar(instrument: Instrument, t: int, prices: list[float]) -> Bar:
+    volume = Random(f"{instrument.symbol}:{t}").randrange(1_000, 90_000)
+    return Bar(t, prices[0], max(prices), min(prices), prices[-1], volume)
+
+
+def _joined(bars: Iterable[Bar], start_of: Callable[[int], int]) -> list[Bar]:
+    joined: dict[int, Bar] = {}
+    for bar in bars:
+        t = start_of(bar.t)
+        so_far = joined.get(t)
+        joined[t] = bar if so_far is None else _both(so_far, bar)
+    return [Bar(t, bar.o, bar.h, bar.l, bar.c, bar.v) for t, bar in joined.items()]
+
+
+def _both(first: Bar, second: Bar) -> Bar:
+    high, low = max(first.h, second.h), min(first.l, second.l)
+    return Bar(first.t, first.o, high, low, second.c, first.v + second.v)
+
+
+def _monday(t: int) -> int:
+    moment = datetime.fromtimestamp(t, UTC)
+    return int((moment - timedelta(days=moment.weekday())).timestamp())
+
+
+def _first_of_month(t: int) -> int:
+    return int(datetime.fromtimestamp(t, UTC).replace(day=1).timestamp())

@@ -1,0 +1,32 @@
+"""The test cards: what each payment token makes the gateway do."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """How a card behaves; a card with neither a decline code nor a fault simply pays."""
+
+    decline_code: str | None = None
+    fault: str | None = None
+    delay_s: float = 0.0
+
+
+DEFAULT_TOKEN = "tok_visa"  # noqa: S105 - a published test token
+PAYS = Card()
+_CARDS = {
+    DEFAULT_TOKEN: PAYS,
+    "tok_declined": Card(decline_code="generic_decline"),
+    "tok_insufficient_funds": Card(decline_code="insufficient_funds"),
+    "tok_expired": Card(decline_code="expired_card"),
+    "tok_slow": Card(delay_s=2.0),
+    "tok_hang": Card(fault="charge_then_hang"),
+    "tok_500": Card(fault="charge_then_500"),
+    "tok_wrong_amount": Card(fault="wrong_amount"),
+}
+_UNKNOWN = Card(decline_code="unknown_token")
+
+
+def card_of(token: str) -> Card:
+    """Return the card behind a token; a token nobody issued is a card that is always declined."""
+    return _CARDS.get(token, _UNKNOWN)
