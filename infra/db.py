@@ -1,6 +1,6 @@
 """One way to open the database and one way to run a transaction, on MySQL and on SQLite."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,8 @@ from infra.errors import AppError, Transient
 
 T = TypeVar("T")
 Sessions = sessionmaker[Session]
+# One row by column name, as a query gives it or as we are about to insert it.
+Row = sa.RowMapping | Mapping[str, Any]
 
 TRIES = 3
 LOCK_WAIT_TIMEOUT_S = 10
@@ -75,6 +77,12 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
+
+
+@event.listens_for(sa.Table, "before_parent_attach")
+def _use_utf8mb4(table: sa.Table, _metadata: sa.MetaData) -> None:
+    # A server's default may be anything; names and headlines hold every character.
+    table.dialect_kwargs["mysql_charset"] = "utf8mb4"
 
 
 class CommitUnknown(Transient):

@@ -109,7 +109,7 @@ def record(session: Session, changes: Iterable[Change]) -> None:
             "version": change.version,
             "type": change.type,
             "time": time,
-            "data": orjson.dumps(change.data).decode(),
+            "data": orjson.dumps(change.data, option=orjson.OPT_UTC_Z).decode(),
         }
         for change in sorted(changes, key=lambda change: change.topic)
     ]

@@ -61,6 +61,7 @@ class Settings(BaseSettings):
 
     payment_gateway: Literal["sandbox"] = "sandbox"
     gateway_url: str | None = None
+    gateway_timeout_s: float = Field(15.0, gt=0, le=18)
     stripe_api_key: SecretStr | None = None
     stripe_webhook_secret: SecretStr | None = None
 

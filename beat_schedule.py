@@ -1,0 +1,15 @@
+"""What beat rings, and how often. Data only.
+
+Every entry is a sweep: it finds what a lost message left behind. A surplus tick finds nothing due
+and costs a query, so no entry expires and any number of beats may tick.
+"""
+
+beat_schedule = {
+    "settle due payments": {"task": "payments.settle", "schedule": 1.0},
+    "fulfil paid orders": {"task": "orders.fulfil", "schedule": 1.0},
+    "settle due refunds": {"task": "refunds.settle", "schedule": 2.0},
+    "publish committed events": {"task": "events.publish", "schedule": 1.0},
+    "run requested syncs": {"task": "products.sync", "schedule": 2.0},
+    "refresh the watchlist": {"task": "market.refresh_watchlist", "schedule": 15.0},
+    "refresh what was asked for": {"task": "market.refresh", "schedule": 5.0},
+}

@@ -1,0 +1,91 @@
+"""What every payment gateway can do, and the only answers it can give.
+
+An outcome is yes, no or unknown. Unknown is anything that leaves a doubt about whether money moved:
+it never gets a new key and is resolved by asking.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, Self
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeRequest:
+    """A charge exactly as it is sent, and sent again; `reference` is our order id."""
+
+    key: str
+    reference: str
+    amount_minor: int
+    currency: str
+    token: str
+
+    def as_document(self) -> dict[str, Any]:
+        """Lay it out for storage."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Self:
+        """Read it back from storage."""
+        return cls(**document)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRequest:
+    """A refund exactly as it is sent, and sent again."""
+
+    key: str
+    charge_id: str
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """Money moved, in the amount and currency asked for; `id` is the gateway's."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The gateway refused, finally: no money moved and none will under this key."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """For certain not executed (refused connection, 401, 429): send the same again later."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody knows whether money moved."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The gateway was asked and knows no such charge; its search may lag."""
+
+
+Answer = Succeeded | Declined | NotSent | Unknown
+Found = Succeeded | Missing | Unknown
+
+
+class PaymentGateway(Protocol):
+    """A payment provider; every method may be called from many threads and never raises."""
+
+    name: str
+    max_in_flight: int
+
+    def charge(self, request: ChargeRequest) -> Answer:
+        """Take the money; the same key again is the same charge."""
+
+    def find_charge(self, request: ChargeRequest) -> Found:
+        """Look the charge of this request up by its reference."""
+
+    def refund(self, request: RefundRequest) -> Answer:
+        """Give money back; the same key again is the same refund."""

@@ -1,0 +1,271 @@
+"""Write what the gateway said: attempt, payment, order, ledger and events in one transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from infra import clock, outbox
+from infra.logs import log
+from infra.outbox import Change
+from shop import ledger, orders, payments, stock
+from shop.gateways.protocol import (
+    Answer,
+    ChargeRequest,
+    Declined,
+    Missing,
+    NotSent,
+    Succeeded,
+    Unknown,
+)
+from shop.ledger import Movement
+from shop.orders import Order, OrderStatus
+from shop.payments import Attempt, AttemptState, Payment, PaymentState
+
+SEND_AGAIN_AFTER = timedelta(seconds=3)
+# When an unknown outcome is asked for again, counted from the first send; then every 12 hours.
+CHECKS = (
+    timedelta(seconds=30),
+    timedelta(minutes=2),
+    timedelta(minutes=10),
+    timedelta(hours=1),
+    timedelta(hours=6),
+)
+LATE_CHECK = timedelta(hours=12)
+MISSING_TWICE_APART = timedelta(hours=1)
+HUMAN_AFTER = timedelta(hours=72)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A payment that is ours until the lease ends, with the request to send for it."""
+
+    payment_id: int
+    order_id: int
+    request: ChargeRequest
+    first_sent_at: datetime
+    sent_before: bool = False
+    may_send: bool = True
+    missing_since: datetime | None = None
+
+
+Answered = Sequence[tuple[Claim, Answer | Missing]]
+
+
+def settle(
+    session: Session,
+    answered: Answered,
+    *,
+    token: str,
+    fulfilment_delay: timedelta,
+    now: datetime | None = None,
+) -> int:
+    """Write a group of answers; return how many payments are settled for good.
+
+    Safe to repeat: a payment whose lease is no longer ours is left as it is.
+    """
+    now = now or clock.now(session)
+    ours = _lock_ours(session, answered, token)
+    answered = [(claim, answer) for claim, answer in answered if claim.payment_id in ours]
+    paid = [(claim, answer) for claim, answer in answered if isinstance(answer, Succeeded)]
+    declined = [
+        (claim, answer.reason) for claim, answer in answered if isinstance(answer, Declined)
+    ]
+    doubtful = [(claim, answer.reason) for claim, answer in answered if isinstance(answer, Unknown)]
+    missing = [claim for claim, answer in answered if isinstance(answer, Missing)]
+    changes = [
+        *_pay(session, paid, fulfil_at=now + fulfilment_delay, at=now),
+        *_fail(session, declined, state=AttemptState.DECLINED, at=now),
+        *_doubt(session, doubtful, at=now),
+        *_miss(session, missing, at=now),
+    ]
+    _put_back(session, [claim for claim, answer in answered if isinstance(answer, NotSent)], at=now)
+    outbox.record(session, changes)
+    return len(paid) + len(declined)
+
+
+def hold_for_human(session: Session, payment_ids: Sequence[int], *, at: datetime) -> list[Change]:
+    """Stop working on payments that no run can bring to an end; their attempts stay live."""
+    owing = sa.select(Payment.order_id).where(Payment.id.in_(payment_ids))
+    session.execute(
+        sa.update(Attempt)
+        .where(Attempt.live_order.in_(owing))
+        .values(state=AttemptState.NEEDS_HUMAN, updated_at=at)
+        .execution_options(synchronize_session=False)
+    )
+    _close(session, payment_ids, at=at)
+    return payments.changes(session, payment_ids, kind="payment.needs_human")
+
+
+def _lock_ours(session: Session, answered: Answered, token: str) -> set[int]:
+    ids = [claim.payment_id for claim, _ in answered]
+    mine = sa.select(Payment.id).where(Payment.id.in_(ids), Payment.lease_token == token)
+    return set(session.scalars(mine.with_for_update()))
+
+
+def _pay(
+    session: Session,
+    paid: Sequence[tuple[Claim, Succeeded]],
+    *,
+    fulfil_at: datetime,
+    at: datetime,
+) -> list[Change]:
+    if not paid:
+        return []
+    order_ids = [claim.order_id for claim, _ in paid]
+    payment_ids = [claim.payment_id for claim, _ in paid]
+    _write_charges(session, {claim.order_id: charge.id for claim, charge in paid}, at=at)
+    _close(session, payment_ids, at=at, state=PaymentState.SETTLED, fulfil_at=fulfil_at)
+    gateway = session.scalar(sa.select(Payment.gateway).where(Payment.id == payment_ids[0])) or ""
+    ledger.record(
+        session,
+        [
+            Movement(
+                txn=claim.request.key,
+                order_id=claim.order_id,
+                gateway=gateway,
+                amount_minor=claim.request.amount_minor,
+                currency=claim.request.currency,
+            )
+            for claim, _ in paid
+        ],
+    )
+    return [
+        *orders.advance(session, order_ids, status=OrderStatus.PAID, at=at),
+        *payments.changes(session, payment_ids, kind="payment.succeeded"),
+    ]
+
+
+def _fail(
+    session: Session, failed: Sequence[tuple[Claim, str]], *, state: AttemptState, at: datetime
+) -> list[Change]:
+    """End orders whose money will not come: the stock they hold can be sold again."""
+    if not failed:
+        return []
+    order_ids = [claim.order_id for claim, _ in failed]
+    payment_ids = [claim.payment_id for claim, _ in failed]
+    for claim, reason in failed:
+        _mark(session, claim, state=state, reason=reason, at=at)
+    _close(session, payment_ids, at=at, state=PaymentState.SETTLED)
+    stock.release(session, order_ids=order_ids)
+    return [
+        *orders.advance(session, order_ids, status=OrderStatus.PAYMENT_FAILED, at=at),
+        *payments.changes(session, payment_ids, kind=f"payment.{state}"),
+    ]
+
+
+def _doubt(
+    session: Session, doubtful: Sequence[tuple[Claim, str]], *, at: datetime
+) -> list[Change]:
+    """Keep the stock held and look again later; past the last check a person must decide."""
+    changes: list[Change] = []
+    for claim, reason in doubtful:
+        _mark(session, claim, state=AttemptState.UNKNOWN, reason=reason, at=at)
+        if at - claim.first_sent_at >= HUMAN_AFTER:
+            changes += hold_for_human(session, [claim.payment_id], at=at)
+            continue
+        _wait(session, claim, until=next_check(claim.first_sent_at, at))
+        changes += _become_unknown(session, claim, at=at)
+    return changes
+
+
+def _miss(session: Session, missing: Sequence[Claim], *, at: datetime) -> list[Change]:
+    """Believe that there is no charge only when the gateway has said so twice, an hour apart."""
+    gone, doubted = [], []
+    for claim in missing:
+        since = claim.missing_since or at
+        if at - since >= MISSING_TWICE_APART:
+            gone.append((claim, "the gateway knows no such charge"))
+            continue
+        _mark(session, claim, state=AttemptState.UNKNOWN, missing_since=since, at=at)
+        _wait(session, claim, until=since + MISSING_TWICE_APART)
+        doubted += _become_unknown(session, claim, at=at)
+    return [*doubted, *_fail(session, gone, state=AttemptState.FAILED, at=at)]
+
+
+def _put_back(session: Session, unsent: Sequence[Claim], *, at: datetime) -> None:
+    for claim in unsent:
+        if not claim.sent_before:
+            _mark(session, claim, state=AttemptState.CREATED, first_sent_at=None, at=at)
+        _wait(session, claim, until=at + SEND_AGAIN_AFTER)
+    if unsent:
+        log.warning("charges_not_sent", count=len(unsent))
+
+
+def next_check(first_sent_at: datetime, at: datetime) -> datetime:
+    """Tell when an unknown charge is asked for next."""
+    for check in CHECKS:
+        if first_sent_at + check > at:
+            return first_sent_at + check
+    return at + LATE_CHECK
+
+
+def _become_unknown(session: Session, claim: Claim, *, at: datetime) -> list[Change]:
+    status = session.scalar(sa.select(Order.status).where(Order.id == claim.order_id))
+    if status != OrderStatus.PENDING:
+        return []
+    _touch(session, claim.payment_id, at=at)
+    return [
+        *orders.advance(session, [claim.order_id], status=OrderStatus.PAYMENT_UNKNOWN, at=at),
+        *payments.changes(session, [claim.payment_id], kind="payment.unknown"),
+    ]
+
+
+def _write_charges(session: Session, charge_ids: dict[int, str], *, at: datetime) -> None:
+    table = Attempt.__table__.c
+    session.execute(
+        sa.update(Attempt)
+        .where(table.live_order.in_(list(charge_ids)))
+        .values(
+            state=AttemptState.SUCCEEDED,
+            charge_id=sa.case(charge_ids, value=table.order_id),
+            updated_at=at,
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _mark(session: Session, claim: Claim, *, at: datetime, **values: object) -> None:
+    session.execute(
+        sa.update(Attempt)
+        .where(Attempt.live_order == claim.order_id)
+        .values(updated_at=at, **values)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _close(session: Session, payment_ids: Sequence[int], *, at: datetime, **values: object) -> None:
+    session.execute(
+        sa.update(Payment)
+        .where(Payment.id.in_(payment_ids))
+        .values(
+            due_at=None,
+            lease_token=None,
+            lease_until=None,
+            tries=0,
+            version=Payment.version + 1,
+            updated_at=at,
+            **values,
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _touch(session: Session, payment_id: int, *, at: datetime) -> None:
+    session.execute(
+        sa.update(Payment)
+        .where(Payment.id == payment_id)
+        .values(version=Payment.version + 1, updated_at=at)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _wait(session: Session, claim: Claim, *, until: datetime) -> None:
+    session.execute(
+        sa.update(Payment)
+        .where(Payment.id == claim.payment_id)
+        .values(due_at=until, lease_token=None, lease_until=None, tries=0)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,201 @@
+"""Payments: what is due, who works on it, and what the gateway said.
+
+The payment row is the lock of an order's money: whoever changes the one takes the other first.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from infra import clock
+from infra.db import Base, BigId, LongText, Row, UtcDateTime, binary_string
+from infra.errors import NotFound
+from infra.outbox import Change
+from shop import money
+from shop.events import PAYMENTS
+
+
+class PaymentState(StrEnum):
+    """Whether anything is left to do."""
+
+    DUE = "due"
+    SETTLED = "settled"
+
+
+class AttemptState(StrEnum):
+    """What is known of one charge; only declined and failed ones let another begin."""
+
+    CREATED = "created"
+    SENDING = "sending"
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+    UNKNOWN = "unknown"
+    FAILED = "failed"
+    NEEDS_HUMAN = "needs_human"
+
+
+class Payment(Base):
+    """The payment of one order: when it is due, and who holds it until when."""
+
+    __tablename__ = "payment"
+    __table_args__ = (
+        sa.Index(None, "due_at", "id"),
+        sa.Index(None, "fulfil_at", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    order_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("orders.id"), unique=True)
+    user_id: Mapped[int] = mapped_column(BigId)
+    gateway: Mapped[str] = mapped_column(binary_string(20))
+    amount_minor: Mapped[int] = mapped_column(sa.BigInteger)
+    currency: Mapped[str] = mapped_column(sa.CHAR(3))
+    token: Mapped[str] = mapped_column(binary_string(100))
+    state: Mapped[str] = mapped_column(binary_string(16))
+    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    lease_token: Mapped[str | None] = mapped_column(binary_string(36))
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    tries: Mapped[int] = mapped_column(sa.Integer)
+    fulfil_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    version: Mapped[int] = mapped_column(sa.BigInteger)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Attempt(Base):
+    """One charge at the gateway, with the request exactly as it is sent.
+
+    `live_order` makes a second live charge of one order impossible to write.
+    """
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        sa.UniqueConstraint("order_id", "n"),
+        sa.UniqueConstraint("gateway", "key"),
+        sa.UniqueConstraint("gateway", "charge_id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    order_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("orders.id"))
+    n: Mapped[int] = mapped_column(sa.Integer)
+    gateway: Mapped[str] = mapped_column(binary_string(20))
+    key: Mapped[str] = mapped_column(binary_string(64))
+    request: Mapped[str] = mapped_column(LongText)
+    state: Mapped[str] = mapped_column(binary_string(16))
+    charge_id: Mapped[str | None] = mapped_column(binary_string(100))
+    reason: Mapped[str | None] = mapped_column(sa.String(200))
+    first_sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    missing_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    live_order: Mapped[int | None] = mapped_column(
+        BigId,
+        sa.Computed(
+            "CASE WHEN state NOT IN ('declined', 'failed') THEN order_id END", persisted=True
+        ),
+        unique=True,
+    )
+
+
+class PaymentNotFound(NotFound):
+    """No such payment, or not one of this person's."""
+
+    code = "payment_not_found"
+
+    def __init__(self, payment_id: int) -> None:
+        super().__init__(f"There is no payment {payment_id}.", payment_id=payment_id)
+
+
+def open_for(session: Session, order: Row, *, gateway: str, token: str) -> None:
+    """Make an order's payment due now."""
+    now = clock.now(session)
+    session.execute(
+        sa.insert(Payment.__table__).values(  # type: ignore[arg-type] # declared as FromClause
+            order_id=order["id"],
+            user_id=order["user_id"],
+            gateway=gateway,
+            amount_minor=order["total_minor"],
+            currency=order["currency"],
+            token=token,
+            state=PaymentState.DUE,
+            due_at=now,
+            tries=0,
+            version=0,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+
+
+def get(session: Session, payment_id: int, *, user_id: int | None) -> dict[str, Any]:
+    """Read a payment as the API shows it; with a `user_id`, only if it is that person's.
+
+    Raises:
+        PaymentNotFound: it does not exist, or is another's.
+    """
+    payment = session.get(Payment, payment_id)
+    if payment is None or (user_id is not None and payment.user_id != user_id):
+        raise PaymentNotFound(payment_id)
+    return _public_all(session, [payment_id])[0]
+
+
+def changes(session: Session, payment_ids: Sequence[int], *, kind: str) -> list[Change]:
+    """Tell what payments look like now, as events of one type."""
+    return [
+        Change(PAYMENTS, kind, f"payments/{shown['id']}", shown["version"], shown)
+        for shown in _public_all(session, payment_ids)
+    ]
+
+
+def count_attempts(session: Session, order_ids: Sequence[int]) -> dict[int, int]:
+    """Count the charges begun for each of these orders; orders without one are left out."""
+    rows = session.execute(
+        sa.select(Attempt.order_id, sa.func.max(Attempt.n))
+        .where(Attempt.order_id.in_(order_ids))
+        .group_by(Attempt.order_id)
+    )
+    return dict(rows.tuples().all())
+
+
+def _public_all(session: Session, payment_ids: Sequence[int]) -> list[dict[str, Any]]:
+    payment, attempt = Payment.__table__.c, Attempt.__table__.c
+    newest = (
+        sa.select(sa.func.max(attempt.n))
+        .where(attempt.order_id == payment.order_id)
+        .scalar_subquery()
+    )
+    rows = session.execute(
+        sa.select(
+            payment.id,
+            payment.order_id,
+            payment.user_id,
+            payment.gateway,
+            payment.state.label("status"),
+            payment.amount_minor,
+            payment.currency,
+            attempt.state.label("outcome"),
+            attempt.charge_id,
+            attempt.reason,
+            payment.version,
+            payment.created_at,
+            payment.updated_at,
+        )
+        .join_from(
+            Payment.__table__,
+            Attempt.__table__,
+            sa.and_(attempt.order_id == payment.order_id, attempt.n == newest),
+            isouter=True,
+        )
+        .where(payment.id.in_(payment_ids))
+        .order_by(payment.id)
+    )
+    return [_public(row) for row in rows.mappings()]
+
+
+def _public(row: Row) -> dict[str, Any]:
+    shown = dict(row)
+    shown["amount"] = money.to_number(shown.pop("amount_minor"))
+    return shown

@@ -1,0 +1,231 @@
+"""Take the money of due payments: claim, act, settle.
+
+Two short transactions with the gateway calls between them, none open across the network. The
+intent, with its key, is committed before the call; so a crash at any line leaves a row that says
+what may have happened, and the next run asks, or repeats under the same key.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from infra import clock, outbox
+from infra.db import Row, Sessions, transact
+from infra.logs import log
+from infra.parallel import answer_groups
+from shop import outcomes, payments
+from shop.gateways.protocol import Answer, ChargeRequest, Missing, PaymentGateway
+from shop.orders import Order, OrderStatus
+from shop.outcomes import Claim
+from shop.payments import Attempt, AttemptState, Payment
+
+LEASE = timedelta(seconds=30)
+DEADLINE_S = 20.0
+BUDGET_S = 5.0
+MOST_TRIES = 10
+# Gateways forget keys after about a day; from here on we only ask.
+SEND_AGAIN_FOR = timedelta(hours=20)
+
+
+@dataclass(frozen=True, slots=True)
+class Settler:
+    """What settling works with; `ring_again` calls idle processes to help."""
+
+    sessions: Sessions
+    gateway: PaymentGateway
+    ring_again: Callable[[], None]
+    fulfilment_delay: timedelta = timedelta(0)
+
+
+def settle_due(settler: Settler, *, now: datetime | None = None) -> int:
+    """Charge payments that are due, in batches, for at most five seconds; return how many settled.
+
+    Safe to run anywhere and any number of times: a payment has one holder at a time.
+    """
+    ends_at, settled, size = time.monotonic() + BUDGET_S, 0, settler.gateway.max_in_flight
+    while True:
+        claims, token = _claim(settler, limit=size, now=now)
+        if len(claims) == size:
+            settler.ring_again()
+        settled += _act(settler, claims, token=token, now=now)
+        if len(claims) < size or time.monotonic() > ends_at:
+            return settled
+
+
+def _claim(settler: Settler, *, limit: int, now: datetime | None) -> tuple[list[Claim], str]:
+    token = str(uuid.uuid4())
+
+    def work(session: Session) -> list[Claim]:
+        return claim(session, token=token, limit=limit, gateway=settler.gateway.name, now=now)
+
+    return transact(settler.sessions, work), token
+
+
+def claim(
+    session: Session, *, token: str, limit: int, gateway: str, now: datetime | None = None
+) -> list[Claim]:
+    """Take due payments under a lease and write down what is about to be sent for each."""
+    now = now or clock.now(session)
+    due = _lock_due(session, limit=limit, gateway=gateway, now=now)
+    if not due:
+        return []
+    due = _without_settled_orders(session, due)
+    worn = [row["id"] for row in due if row["tries"] >= MOST_TRIES]
+    _hand_to_human(session, worn, now)
+    taken = [row for row in due if row["tries"] < MOST_TRIES]
+    session.execute(
+        sa.update(Payment)
+        .where(Payment.id.in_([row["id"] for row in taken]))
+        .values(lease_token=token, lease_until=now + LEASE, tries=Payment.tries + 1)
+        .execution_options(synchronize_session=False)
+    )
+    live = _live_attempts(session, taken)
+    claims = [_resume(row, live[row["order_id"]], now) for row in taken if row["order_id"] in live]
+    _mark_sending(session, claims, now)
+    return claims + _begin(session, [row for row in taken if row["order_id"] not in live], now)
+
+
+def _lock_due(session: Session, *, limit: int, gateway: str, now: datetime) -> Sequence[Row]:
+    table = Payment.__table__
+    query = (
+        sa.select(table)
+        .where(
+            table.c.due_at <= now,
+            sa.or_(table.c.lease_until.is_(None), table.c.lease_until <= now),
+            table.c.gateway == gateway,
+        )
+        .order_by(table.c.due_at, table.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return session.execute(query).mappings().all()
+
+
+def _without_settled_orders(session: Session, due: Sequence[Row]) -> list[Row]:
+    """Leave out, and close, payments of orders that want no money any more."""
+    wanting = set(
+        session.scalars(
+            sa.select(Order.id).where(
+                Order.id.in_([row["order_id"] for row in due]),
+                Order.status.in_([OrderStatus.PENDING, OrderStatus.PAYMENT_UNKNOWN]),
+            )
+        )
+    )
+    done = [row["id"] for row in due if row["order_id"] not in wanting]
+    if done:
+        session.execute(sa.update(Payment).where(Payment.id.in_(done)).values(due_at=None))
+    return [row for row in due if row["order_id"] in wanting]
+
+
+def _hand_to_human(session: Session, payment_ids: list[int], now: datetime) -> None:
+    if payment_ids:
+        log.error("payments_need_human", payments=payment_ids)
+        outbox.record(session, outcomes.hold_for_human(session, payment_ids, at=now))
+
+
+def _live_attempts(session: Session, taken: Sequence[Row]) -> dict[int, Row]:
+    table = Attempt.__table__
+    rows = session.execute(
+        sa.select(table).where(
+            table.c.order_id.in_([row["order_id"] for row in taken]),
+            table.c.live_order.is_not(None),
+        )
+    )
+    return {row["order_id"]: row for row in rows.mappings()}
+
+
+def _resume(payment: Row, attempt: Row, now: datetime) -> Claim:
+    first_sent_at = attempt["first_sent_at"]
+    return Claim(
+        payment_id=payment["id"],
+        order_id=payment["order_id"],
+        request=ChargeRequest.from_document(orjson.loads(attempt["request"])),
+        first_sent_at=first_sent_at or now,
+        sent_before=first_sent_at is not None,
+        may_send=first_sent_at is None or now - first_sent_at < SEND_AGAIN_FOR,
+        missing_since=attempt["missing_since"],
+    )
+
+
+def _mark_sending(session: Session, claims: Sequence[Claim], now: datetime) -> None:
+    unsent = [claim.order_id for claim in claims if not claim.sent_before]
+    if unsent:
+        session.execute(
+            sa.update(Attempt)
+            .where(Attempt.live_order.in_(unsent))
+            .values(state=AttemptState.SENDING, first_sent_at=now, updated_at=now)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _begin(session: Session, fresh: Sequence[Row], now: datetime) -> list[Claim]:
+    """Write the next attempt of each order; the keys of earlier ones are never used again."""
+    if not fresh:
+        return []
+    tried = payments.count_attempts(session, [row["order_id"] for row in fresh])
+    claims, rows = [], []
+    for row in fresh:
+        n = tried.get(row["order_id"], 0) + 1
+        request = ChargeRequest(
+            key=f"{row['order_id']}:{n}",
+            reference=str(row["order_id"]),
+            amount_minor=row["amount_minor"],
+            currency=row["currency"],
+            token=row["token"],
+        )
+        claims.append(Claim(row["id"], row["order_id"], request, first_sent_at=now))
+        rows.append(_attempt_row(row, n, request, now))
+    session.execute(sa.insert(Attempt.__table__), rows)  # type: ignore[arg-type] # FromClause
+    return claims
+
+
+def _attempt_row(payment: Row, n: int, request: ChargeRequest, now: datetime) -> dict[str, Any]:
+    return {
+        "order_id": payment["order_id"],
+        "n": n,
+        "gateway": payment["gateway"],
+        "key": request.key,
+        "request": orjson.dumps(request.as_document()).decode(),
+        "state": AttemptState.SENDING.value,
+        "first_sent_at": now,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def _act(settler: Settler, claims: Sequence[Claim], *, token: str, now: datetime | None) -> int:
+    """Call the gateway for every claim and settle the answers in groups, as they come."""
+    settled = 0
+
+    def call(claim: Claim) -> Answer | Missing:
+        return ask(settler.gateway, claim)
+
+    size = settler.gateway.max_in_flight
+    for group in answer_groups(call, claims, limit=size, deadline_s=DEADLINE_S):
+        settled += transact(
+            settler.sessions,
+            lambda session: outcomes.settle(
+                session,
+                group,  # noqa: B023
+                token=token,
+                fulfilment_delay=settler.fulfilment_delay,
+                now=now,
+            ),
+        )
+    return settled
+
+
+def ask(gateway: PaymentGateway, claim: Claim) -> Answer | Missing:
+    """Send a charge, or first look for it if it may have been sent before."""
+    if claim.sent_before:
+        found = gateway.find_charge(claim.request)
+        if not isinstance(found, Missing) or not claim.may_send:
+            return found
+    return gateway.charge(claim.request)

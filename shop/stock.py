@@ -1,0 +1,193 @@
+"""Stock: what is on hand, what is reserved for orders, and what can therefore still be sold."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from infra import clock, outbox
+from infra.db import Base, BigId, UtcDateTime, binary_string
+from infra.errors import Conflict
+from infra.outbox import Change
+from shop.events import PRODUCTS
+
+
+class ReservationState(StrEnum):
+    """Where stock that an order holds has gone."""
+
+    HELD = "held"
+    COMMITTED = "committed"
+    RELEASED = "released"
+
+
+class Stock(Base):
+    """How much there is of one product; the checks make overselling impossible to write."""
+
+    __tablename__ = "stock"
+    __table_args__ = (
+        sa.CheckConstraint("on_hand >= 0", name="on_hand_not_negative"),
+        sa.CheckConstraint("reserved >= 0", name="reserved_not_negative"),
+        sa.CheckConstraint("reserved <= on_hand", name="reserved_on_hand"),
+    )
+
+    product_id: Mapped[int] = mapped_column(
+        BigId, sa.ForeignKey("product.id"), primary_key=True, autoincrement=False
+    )
+    on_hand: Mapped[int] = mapped_column(sa.BigInteger)
+    reserved: Mapped[int] = mapped_column(sa.BigInteger)
+    version: Mapped[int] = mapped_column(sa.BigInteger)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    @property
+    def available(self) -> int:
+        """What can still be ordered."""
+        return self.on_hand - self.reserved
+
+
+class Reservation(Base):
+    """What one order holds of one product."""
+
+    __tablename__ = "reservation"
+
+    order_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("orders.id"), primary_key=True)
+    product_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("product.id"), primary_key=True)
+    quantity: Mapped[int] = mapped_column(sa.BigInteger)
+    state: Mapped[str] = mapped_column(binary_string(16))
+
+
+class OutOfStock(Conflict):
+    """There is less of a product than the order wants."""
+
+    code = "out_of_stock"
+
+    def __init__(self, product_id: int, wanted: int, available: int) -> None:
+        super().__init__(
+            f"Only {available} of product {product_id} can be ordered, not {wanted}.",
+            product_id=product_id,
+            available=available,
+        )
+
+
+def open_for(session: Session, quantities: Mapping[int, int]) -> dict[int, Stock]:
+    """Open the stock of new products with what there is of each at first."""
+    now = clock.now(session)
+    opened = {
+        product_id: Stock(
+            product_id=product_id, on_hand=quantity, reserved=0, version=1, updated_at=now
+        )
+        for product_id, quantity in quantities.items()
+    }
+    session.add_all(opened.values())
+    session.flush()
+    outbox.record(session, [_changed(held) for held in opened.values()])
+    return opened
+
+
+def hold(session: Session, *, order_id: int, quantities: Mapping[int, int]) -> None:
+    """Reserve stock for an order, product by product in the order of their ids.
+
+    Raises:
+        OutOfStock: there is not enough of one; nothing is to be committed then.
+    """
+    for product_id in sorted(quantities):
+        quantity = quantities[product_id]
+        if not _move(session, product_id, reserve=quantity):
+            available = session.get_one(Stock, product_id).available
+            raise OutOfStock(product_id, quantity, available)
+    session.execute(
+        sa.insert(Reservation),
+        [
+            {"order_id": order_id, "product_id": product_id, "quantity": quantity, "state": "held"}
+            for product_id, quantity in quantities.items()
+        ],
+    )
+    _tell(session, quantities)
+
+
+def release(session: Session, *, order_ids: Iterable[int]) -> None:
+    """Give back what these orders still hold."""
+    taken = _end_reservations(session, order_ids, ReservationState.RELEASED)
+    for product_id in sorted(taken):
+        _move(session, product_id, reserve=-taken[product_id])
+    _tell(session, taken)
+
+
+def commit(session: Session, *, order_ids: Iterable[int]) -> None:
+    """Let what these orders hold leave the house."""
+    taken = _end_reservations(session, order_ids, ReservationState.COMMITTED)
+    for product_id in sorted(taken):
+        _move(session, product_id, reserve=-taken[product_id], receive=-taken[product_id])
+    _tell(session, taken)
+
+
+def held_by(session: Session, order_ids: Iterable[int]) -> dict[int, list[int]]:
+    """List the products that each of these orders still holds stock of."""
+    rows = session.execute(
+        sa.select(Reservation.order_id, Reservation.product_id).where(
+            Reservation.order_id.in_(order_ids), Reservation.state == ReservationState.HELD
+        )
+    )
+    products: dict[int, list[int]] = {}
+    for order_id, product_id in rows:
+        products.setdefault(order_id, []).append(product_id)
+    return products
+
+
+def _end_reservations(
+    session: Session, order_ids: Iterable[int], state: ReservationState
+) -> dict[int, int]:
+    mine = (Reservation.order_id.in_(order_ids), Reservation.state == ReservationState.HELD)
+    rows = session.execute(
+        sa.select(Reservation.product_id, sa.func.sum(Reservation.quantity))
+        .where(*mine)
+        .group_by(Reservation.product_id)
+    )
+    taken = {product_id: int(quantity) for product_id, quantity in rows}
+    if taken:
+        session.execute(sa.update(Reservation).where(*mine).values(state=state))
+    return taken
+
+
+def _move(session: Session, product_id: int, *, reserve: int, receive: int = 0) -> bool:
+    """Change one stock row unless less than nothing would then be available; False if so."""
+    table = Stock.__table__.c
+    changed = session.execute(
+        sa.update(Stock)
+        .where(Stock.product_id == product_id, table.on_hand - table.reserved >= reserve - receive)
+        .values(
+            on_hand=table.on_hand + receive,
+            reserved=table.reserved + reserve,
+            version=table.version + 1,
+            updated_at=clock.now(session),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return changed.rowcount == 1  # type: ignore[attr-defined,no-any-return] # an UPDATE has one
+
+
+def _tell(session: Session, product_ids: Iterable[int]) -> None:
+    rows = session.scalars(
+        sa.select(Stock)
+        .where(Stock.product_id.in_(list(product_ids)))
+        .execution_options(populate_existing=True)
+    )
+    outbox.record(session, [_changed(held) for held in rows])
+
+
+def _changed(held: Stock) -> Change:
+    return Change(PRODUCTS, "stock.changed", f"stock/{held.product_id}", held.version, public(held))
+
+
+def public(held: Stock) -> dict[str, Any]:
+    """Show stock as subscribers see it."""
+    return {
+        "product_id": held.product_id,
+        "on_hand": held.on_hand,
+        "reserved": held.reserved,
+        "available": held.available,
+        "version": held.version,
+        "updated_at": held.updated_at,
+    }

@@ -1,0 +1,73 @@
+"""What tasks work with, made once per process on first use."""
+
+from datetime import timedelta
+from functools import cache
+
+from infra import redis
+from infra.bells import Bells
+from infra.db import Database, open_database
+from infra.parallel import forget_threads
+from infra.relay import Relay
+from infra.settings import Settings, load_settings
+from infra.streams import Streams
+from shop.gateways.choice import open_gateway
+from shop.gateways.protocol import PaymentGateway
+from shop.sync import Supplier
+from workers.topics import TOPICS
+
+_BELL_CONNECT_TIMEOUT_S = 0.2
+_BELL_TIMEOUT_S = 0.3
+
+
+@cache
+def settings() -> Settings:
+    """Read the settings."""
+    return load_settings()
+
+
+@cache
+def database() -> Database:
+    """Open the database."""
+    return open_database(settings().database)
+
+
+@cache
+def bells() -> Bells:
+    """Open the bells; their waits are short, since a sweep does what a lost bell does not."""
+    client = redis.connect(
+        settings().cache, connect_timeout_s=_BELL_CONNECT_TIMEOUT_S, timeout_s=_BELL_TIMEOUT_S
+    )
+    return Bells(client)
+
+
+@cache
+def relay() -> Relay:
+    """Build the relay from database and streams."""
+    return Relay(
+        sessions=database().sessions,
+        streams=Streams(redis.connect(settings().streams)),
+        topics=TOPICS,
+        retention=timedelta(hours=settings().stream_retention_h),
+    )
+
+
+@cache
+def gateway() -> PaymentGateway:
+    """Open the payment gateway that the settings choose."""
+    return open_gateway(settings())
+
+
+@cache
+def supplier() -> Supplier:
+    """Name the product feed and what a new product starts with."""
+    chosen = settings()
+    return Supplier(chosen.feed_url, chosen.currency, chosen.default_stock)
+
+
+def forget() -> None:
+    """Drop what was inherited over a fork, without closing what the parent still uses."""
+    if database.cache_info().currsize:
+        database().engine.dispose(close=False)
+    for made in (database, bells, relay, gateway):
+        made.cache_clear()
+    forget_threads()
