@@ -1,0 +1,227 @@
+"""Private servers, databases and processes for every test; nothing of the machine's own is used."""
+
+import os
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from infra.db import Database, open_database
+from infra.process import die_with_parent
+from infra.settings import Settings
+from tests.support.databases import CleanDatabase, mariadb_template, speak_as_mysql, sqlite_template
+from tests.support.fleet import Fleet
+from tests.support.mariadb import MariaDB
+from tests.support.processes import Nursery
+from tests.support.proxy import Proxy
+from tests.support.sandbox import Sandbox
+from tests.support.valkey import Valkey
+
+SECRET_KEY = "a-signing-key-for-tests-only-0123456789abcdef"
+_NURSERY = pytest.StashKey[Nursery]()
+
+hypothesis.settings.register_profile(
+    "tradepost",
+    deadline=None,
+    max_examples=60,
+    print_blob=True,
+    # Fixtures that outlive an example are this suite's servers and databases; tests that write
+    # clean up by themselves.
+    suppress_health_check=[
+        hypothesis.HealthCheck.function_scoped_fixture,
+        hypothesis.HealthCheck.too_slow,
+    ],
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.load_profile("tradepost")
+    # What a developer's shell or `.env` says must not reach a test.
+    for name in Settings.model_fields:
+        os.environ.pop(name.upper(), None)
+    os.environ["ENV_FILE"] = ""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # A worker in the middle of a test would outlive a killed controller, and its servers too.
+        die_with_parent(os.getppid())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    nursery = item.config.stash.get(_NURSERY, None)
+    if report.failed and nursery is not None:
+        report.sections.extend((f"log of {name}", text) for name, text in nursery.unseen_logs())
+    return report
+
+
+@pytest.fixture(scope="session")
+def shared_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all test workers of this run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def nursery(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Nursery]:
+    """Starts child processes; ends what is left of them with the session."""
+    nursery = Nursery(tmp_path_factory.mktemp("logs"))
+    request.config.stash[_NURSERY] = nursery
+    yield nursery
+    nursery.stop_all()
+
+
+@pytest.fixture
+def processes(nursery: Nursery) -> Iterator[Nursery]:
+    """Starts child processes; ends them with the test."""
+    with nursery.group():
+        yield nursery
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logs(request: pytest.FixtureRequest) -> None:
+    nursery = request.config.stash.get(_NURSERY, None)
+    if nursery is not None:
+        nursery.mark_logs_seen()
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(
+    nursery: Nursery, shared_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MariaDB]:
+    """This test worker's MariaDB. Tests ask for `mariadb`, which finds it in order."""
+    data_dir = tmp_path_factory.mktemp("mariadb") / "data"
+    shutil.copytree(mariadb_template(shared_dir), data_dir)
+    server = MariaDB(nursery, data_dir)
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(data_dir, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def valkey_server(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """This test worker's Valkey. Tests ask for `valkey`, which finds it empty."""
+    server = Valkey(nursery, tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def mariadb(mariadb_server: MariaDB) -> MariaDB:
+    """A private MariaDB, running whatever the test before has done to it."""
+    mariadb_server.revive()
+    return mariadb_server
+
+
+@pytest.fixture
+def valkey(valkey_server: Valkey) -> Valkey:
+    """A private Valkey, running and empty."""
+    valkey_server.revive()
+    return valkey_server
+
+
+@pytest.fixture(scope="session")
+def _clean_database(mariadb_server: MariaDB) -> CleanDatabase:
+    return CleanDatabase(mariadb_server)
+
+
+@pytest.fixture
+def database_url(mariadb: MariaDB, _clean_database: CleanDatabase) -> str:
+    """The URL of a clean, migrated MariaDB database."""
+    _clean_database.clean()
+    return _clean_database.url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A clean, migrated MariaDB database, spoken to as MySQL."""
+    database = open_database(database_url)
+    speak_as_mysql(database.engine)
+    yield database
+    database.engine.dispose()
+
+
+@pytest.fixture
+def empty_database_url(mariadb: MariaDB) -> str:
+    """The URL of a MariaDB database without a table."""
+    return mariadb.create_database("unmigrated")
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(shared_dir: Path) -> Path:
+    return sqlite_template(shared_dir)
+
+
+@pytest.fixture
+def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
+    """The URL of a fresh, migrated SQLite file."""
+    copy = tmp_path / "tradepost.db"
+    shutil.copyfile(_sqlite_template, copy)
+    return f"sqlite:///{copy}"
+
+
+@pytest.fixture
+def sqlite_database(sqlite_url: str) -> Iterator[Database]:
+    """A fresh, migrated SQLite file, opened as the embedded run opens it."""
+    database = open_database(sqlite_url)
+    yield database
+    database.engine.dispose()
+
+
+@pytest.fixture(params=["mariadb", "sqlite"])
+def each_database(request: pytest.FixtureRequest) -> Database:
+    """Both databases in turn, for what the embedded run depends on."""
+    name = "database" if request.param == "mariadb" else "sqlite_database"
+    database: Database = request.getfixturevalue(name)
+    return database
+
+
+@pytest.fixture
+def sandbox(processes: Nursery, tmp_path: Path) -> Sandbox:
+    """The stand-ins for gateway, Finnhub and feed, with an empty ledger."""
+    return Sandbox(processes, tmp_path / "sandbox")
+
+
+@pytest.fixture
+def app_env(database_url: str, valkey: Valkey, sandbox: Sandbox, tmp_path: Path) -> dict[str, str]:
+    """The environment of the application's processes, with private servers; no `AUTH_MODE`."""
+    return {
+        "DATABASE_URL": database_url,
+        "BROKER_URL": valkey.url(0),
+        "STREAMS_URL": valkey.url(1),
+        "CACHE_URL": valkey.url(2),
+        **sandbox.env(),
+        "SECRET_KEY": SECRET_KEY,
+        "DATA_DIR": str(tmp_path / "var"),
+        "LOG_FORMAT": "console",
+    }
+
+
+@pytest.fixture
+def fleet(processes: Nursery, app_env: dict[str, str], tmp_path: Path) -> Fleet:
+    """Starts workers, beat, API and Flower over `app_env`; ends them with the test."""
+    work_dir = tmp_path / "fleet"
+    work_dir.mkdir()
+    return Fleet(processes, app_env, work_dir)
+
+
+@pytest.fixture
+def proxy_to() -> Iterator[Callable[[int], Proxy]]:
+    """Put a proxy in front of a port: `proxy_to(mariadb.port)`."""
+    proxies: list[Proxy] = []
+
+    def start(port: int) -> Proxy:
+        proxy = Proxy(port)
+        proxies.append(proxy)
+        return proxy
+
+    yield start
+    for proxy in proxies:
+        proxy.close()
