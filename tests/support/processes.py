@@ -148,11 +148,9 @@ class Child:
         try:
             eventually(ready_or_dead, timeout_s, what=f"{self.name} ready", tolerate=(OSError,))
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.log()[-_TAIL_CHARS:]}") from None
+            raise AssertionError(f"{error}\n{self._last_lines()}") from None
         if not self.is_running:
-            raise AssertionError(
-                f"{self.name} ended with {self.exit_code}\n{self.log()[-_TAIL_CHARS:]}"
-            )
+            raise AssertionError(f"{self.name} ended with {self.exit_code}\n{self._last_lines()}")
 
     def wait(self, timeout_s: float = 20.0) -> int:
         """Wait for the end and return the exit code."""
@@ -202,6 +200,9 @@ class Child:
         """Let a paused process and its descendants go on."""
         for pid in (*self.children(), self.pid):
             os.kill(pid, signal.SIGCONT)
+
+    def _last_lines(self) -> str:
+        return "\n".join(self.log().splitlines()[-5:])
 
 
 class Nursery:
