@@ -1,0 +1,84 @@
+# `make` alone says what there is. Everything runs in .venv, which is made on first use.
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		&& { echo "$$python"; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-emit-find-links
+# A virtual environment whose Python was removed is no environment.
+ifeq ($(shell test -x $(BIN)/python && echo yes),)
+$(INSTALLED) $(INSTALLED_DEV): FORCE
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help run install test check proof bench-quick lock clean mariadb FORCE
+
+help: ## Say what there is
+	@echo "Tradepost: make TARGET"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(INSTALLED) ## Start everything on this machine; Ctrl-C stops it
+	@exec $(BIN)/python -m cli up
+
+install: ## Install the pinned requirements into .venv, again if they are there
+	@$(call install,requirements.txt,$(INSTALLED))
+
+test: $(INSTALLED_DEV) mariadb ## Run all tests on private servers
+	@exec $(BIN)/python -m pytest -n 2 -m "not proof"
+
+check: $(INSTALLED_DEV) ## Check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+proof: $(INSTALLED_DEV) mariadb ## Run the tests with the large numbers
+	@exec $(BIN)/python -m pytest -m proof
+
+bench-quick: $(INSTALLED_DEV) mariadb ## Compare our speed with the peers' in three minutes
+	@exec $(BIN)/python -m bench.quick
+
+lock: ## Pin the requirements anew, with hashes (needs uv)
+	@command -v uv >/dev/null || { echo "uv is needed to pin requirements: install it first."; exit 1; }
+	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements-dev.in -c requirements.txt -o requirements-dev.txt
+
+clean: ## Remove .venv and all caches; the data in var/ stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements.txt
+	@$(call install,requirements.txt,$@)
+
+# The file for development holds everything that the other one does.
+$(INSTALLED_DEV): requirements-dev.txt
+	@$(call install,requirements-dev.txt,$@)
+	@touch $(INSTALLED)
+
+# The tests run their own MariaDB. Only its programs are needed, no service.
+mariadb:
+	@PATH="$$PATH:/usr/sbin"; command -v mariadbd >/dev/null || $(install_mariadb)
+
+define install
+python="$(PYTHON)"; \
+"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	echo "Python 3.11 or newer is needed, and $${python:-python3} is not: install one, or name it as in" \
+		"\`make $(MAKECMDGOALS) PYTHON=/path/to/python3.11\`." >&2; exit 1; }; \
+"$$python" -m cli.install $(1) $(2)
+endef
+
+define install_mariadb
+{ \
+	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo="sudo -n"; fi; \
+	{ command -v apt-get && $$sudo true; } >/dev/null 2>&1 || { \
+		echo "The tests need MariaDB's programs: install mariadb-server-core and mariadb-client-core." >&2; exit 1; }; \
+	echo "Installing mariadb-server-core and mariadb-client-core ..."; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	$$sudo apt-get -qq update >/dev/null; \
+	$$sudo apt-get -qq install -y --no-install-recommends mariadb-server-core mariadb-client-core >/dev/null; \
+}
+endef
