@@ -1,7 +1,9 @@
-"""Signing in: a password for a token."""
+"""Signing in, a password for a token, and signing out again."""
 
 from dataclasses import dataclass
 from datetime import datetime
+
+from sqlalchemy.orm import Session
 
 from accounts import tokens, users
 from accounts.passwords import Passwords
@@ -44,3 +46,16 @@ def sign_in(
     if not gate.passwords.verify(password, stored) or login is None:
         raise BadCredentials
     return tokens.issue(gate.signing, user_id=login.user_id, now=now)
+
+
+def sign_out(
+    session: Session, signing: Signing, token: str, *, now: datetime | None = None
+) -> None:
+    """End a token; a repeat changes nothing.
+
+    Raises:
+        BadToken: it is not one of ours.
+        TokenExpired: it has ended by itself.
+    """
+    now = now or clock.now(session)
+    tokens.revoke(session, tokens.read(signing, token, now=now), now=now)

@@ -1,0 +1,123 @@
+"""Who is asking: the one way from a request to a caller, and what must hold before we serve.
+
+`AUTH_MODE=required` knows callers by their token alone. `AUTH_MODE=open` also takes a request from
+this machine for the demo admin's; whatever a proxy, another site's page or a rebound name might
+have sent is not from this machine.
+"""
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Scope
+from structlog.contextvars import bind_contextvars
+
+from accounts.callers import Caller, identify
+from accounts.tokens import MIN_SECRET_LENGTH, BadToken, Signing
+from accounts.users import DEMO_ADMIN
+from api.access_log import USER_ID
+from infra.db import Sessions
+from infra.errors import Misconfigured
+from infra.settings import AuthMode, Settings, is_loopback
+
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_FORWARDING = frozenset({b"forwarded", b"via", b"x-real-ip"})
+
+
+def check_start(settings: Settings) -> None:
+    """Refuse to serve with settings that would let strangers in, or let nobody sign in.
+
+    Raises:
+        Misconfigured: the sentence says what to change.
+    """
+    if settings.auth_mode is AuthMode.OPEN and not is_loopback(settings.api_host):
+        raise Misconfigured(
+            f"AUTH_MODE is open, which serves this machine only, but API_HOST is "
+            f"{settings.api_host}: set API_HOST=127.0.0.1 or AUTH_MODE=required."
+        )
+    secret = settings.secret_key.get_secret_value() if settings.secret_key else None
+    if secret is None and settings.auth_mode is AuthMode.REQUIRED:
+        raise Misconfigured(
+            "SECRET_KEY is missing, which signs access tokens: set it to the output of "
+            "`openssl rand -hex 32`, the same for every API process."
+        )
+    if secret is not None and len(secret) < MIN_SECRET_LENGTH:
+        raise Misconfigured(
+            f"SECRET_KEY is shorter than {MIN_SECRET_LENGTH} characters: set it to the output of "
+            "`openssl rand -hex 32`."
+        )
+
+
+async def resolve(
+    request: Request, *, mode: AuthMode, reads: Sessions, signing: Signing
+) -> Caller | None:
+    """Find out who is asking; None if nobody says so. Both modes go this way.
+
+    Raises:
+        BadToken: credentials were sent and do not count, whatever the mode.
+    """
+    token = sent_token(request)
+    if token is not None:
+        caller: Caller | None = await run_in_threadpool(_identify, reads, signing, token)
+    elif mode is AuthMode.OPEN and is_from_loopback(request.scope):
+        caller = DEMO_ADMIN
+    else:
+        caller = None
+    if caller is not None:
+        request.scope[USER_ID] = caller.user_id
+        bind_contextvars(user_id=caller.user_id)
+    return caller
+
+
+def sent_token(request: Request) -> str | None:
+    """Take the access token from a request; None if it comes without credentials.
+
+    Raises:
+        BadToken: there are credentials, of another kind.
+    """
+    sent = request.headers.getlist("authorization")
+    if not sent:
+        return None
+    scheme, _, token = sent[0].partition(" ")
+    if len(sent) > 1 or scheme.lower() != "bearer" or not token.strip():
+        raise BadToken("Send one header of the form `Authorization: Bearer <access token>`.")
+    return token.strip()
+
+
+def is_from_loopback(scope: Scope) -> bool:
+    """Tell whether a request was made on this machine, to this machine, by nobody else's page."""
+    if not (
+        _is_loopback_address(scope.get("client")) and _is_loopback_address(scope.get("server"))
+    ):
+        return False
+    hosts, origins = [], []
+    for name, value in scope["headers"]:
+        if name in _FORWARDING or name.startswith(b"x-forwarded"):
+            return False
+        if name == b"host":
+            hosts.append(f"//{value.decode('latin-1')}")
+        elif name == b"origin":
+            origins.append(value.decode("latin-1"))
+    return len(hosts) == 1 and all(_names_this_machine(url) for url in hosts + origins)
+
+
+def _identify(reads: Sessions, signing: Signing, token: str) -> Caller:
+    with reads() as session:
+        return identify(session, signing, token)
+
+
+def _is_loopback_address(address: tuple[str, int | None] | None) -> bool:
+    if address is None:
+        return False
+    try:
+        return ip_address(address[0]).is_loopback
+    except ValueError:  # the path of a Unix socket, behind which a proxy may stand
+        return False
+
+
+def _names_this_machine(url: str) -> bool:
+    try:
+        return urlsplit(url).hostname in _LOCAL_NAMES
+    except ValueError:
+        return False

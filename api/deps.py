@@ -1,0 +1,199 @@
+"""What endpoints work with: made once per process, handed to each by its annotation.
+
+All are coroutines, because FastAPI would send a plain function to a thread for every request.
+"""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+from fastapi.security import OAuth2PasswordBearer
+
+from accounts.callers import Caller
+from accounts.passwords import Passwords
+from accounts.signin import Gate
+from accounts.tokens import Signing
+from api import access
+from infra import db, redis
+from infra.db import Database, open_database
+from infra.errors import Forbidden, Unauthenticated
+from infra.settings import Settings
+
+# Twice this many connections at most: as many as FastAPI has threads for endpoints.
+_POOL_SIZE = 20
+# A caller waits for us: rather tell him to come again than hold one of the threads.
+_LOCK_WAIT_TIMEOUT_S = 2
+_REDIS_CONNECT_TIMEOUT_S = 0.5
+_REDIS_TIMEOUT_S = 1
+_MAX_ID = 2**63 - 1
+
+
+class TokenRequired(Unauthenticated):
+    """The call needs a signed-in user."""
+
+    code = "token_required"
+
+    def __init__(self) -> None:
+        super().__init__("Sign in: send the access token that POST /auth/token gives.")
+
+
+class RoleRequired(Forbidden):
+    """The call needs a role that the caller does not have."""
+
+    code = "role_required"
+
+    def __init__(self, role: str) -> None:
+        super().__init__(f"This needs the role {role}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Collaborators:
+    """What this process keeps open; `app.state.collaborators`."""
+
+    settings: Settings
+    database: Database
+    cache: redis.Client
+    streams: redis.Client
+    broker: redis.Client
+    gate: Gate
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Collaborators]:
+    """Make the collaborators, and close them in the end; no server is spoken to yet."""
+    made = Collaborators(
+        settings=settings,
+        database=open_database(
+            settings.database, pool_size=_POOL_SIZE, lock_wait_timeout_s=_LOCK_WAIT_TIMEOUT_S
+        ),
+        cache=_connect(settings.cache),
+        streams=_connect(settings.streams),
+        broker=_connect(settings.broker),
+        gate=Gate(passwords=Passwords(), signing=_signing(settings)),
+    )
+    try:
+        yield made
+    finally:
+        for client in (made.cache, made.streams, made.broker):
+            client.close()
+        made.database.engine.dispose()
+
+
+async def collaborators(request: Request) -> Collaborators:
+    """Hand out everything the process keeps open."""
+    kept: Collaborators = request.app.state.collaborators
+    return kept
+
+
+Kept = Annotated[Collaborators, Depends(collaborators)]
+_token = OAuth2PasswordBearer(
+    tokenUrl="auth/token", auto_error=False, description="The access token of POST /auth/token."
+)
+
+
+async def _settings(kept: Kept) -> Settings:
+    return kept.settings
+
+
+async def _sessions(kept: Kept) -> db.Sessions:
+    return kept.database.sessions
+
+
+async def _reads(kept: Kept) -> db.Sessions:
+    return kept.database.reads
+
+
+async def _cache(kept: Kept) -> redis.Client:
+    return kept.cache
+
+
+async def _streams(kept: Kept) -> redis.Client:
+    return kept.streams
+
+
+async def _gate(kept: Kept) -> Gate:
+    return kept.gate
+
+
+async def _optional_caller(
+    request: Request,
+    kept: Kept,
+    _declared: Annotated[str | None, Depends(_token)],
+) -> Caller | None:
+    return await access.resolve(
+        request,
+        mode=kept.settings.auth_mode,
+        reads=kept.database.reads,
+        signing=kept.gate.signing,
+    )
+
+
+AppSettings = Annotated[Settings, Depends(_settings)]
+"""The settings."""
+
+Sessions = Annotated[db.Sessions, Depends(_sessions)]
+"""For `transact`."""
+
+Reads = Annotated[db.Sessions, Depends(_reads)]
+"""For `with reads() as session:`; takes no write lock."""
+
+CacheRedis = Annotated[redis.Client, Depends(_cache)]
+"""The Redis that holds cache, bells and budgets."""
+
+StreamsRedis = Annotated[redis.Client, Depends(_streams)]
+"""The Redis that carries the event streams."""
+
+SignInGate = Annotated[Gate, Depends(_gate)]
+"""What a sign-in is judged with."""
+
+OptionalCaller = Annotated[Caller | None, Depends(_optional_caller)]
+"""Who is asking, None if nobody says so."""
+
+RowId = Annotated[int, Path(ge=1, le=_MAX_ID)]
+"""The id of a row in a path."""
+
+
+async def _current_caller(caller: OptionalCaller) -> Caller:
+    if caller is None:
+        raise TokenRequired
+    return caller
+
+
+CurrentCaller = Annotated[Caller, Depends(_current_caller)]
+"""Who is asking; 401 if nobody says so."""
+
+
+async def _operator(caller: CurrentCaller) -> Caller:
+    if not caller.is_operator:
+        raise RoleRequired("operator")
+    return caller
+
+
+async def _admin(caller: CurrentCaller) -> Caller:
+    if not caller.is_admin:
+        raise RoleRequired("admin")
+    return caller
+
+
+Operator = Annotated[Caller, Depends(_operator)]
+"""Who is asking, an operator or admin; else 403."""
+
+Admin = Annotated[Caller, Depends(_admin)]
+"""Who is asking, an admin; else 403."""
+
+
+def _connect(url: str) -> redis.Client:
+    return redis.connect(
+        url, connect_timeout_s=_REDIS_CONNECT_TIMEOUT_S, timeout_s=_REDIS_TIMEOUT_S
+    )
+
+
+def _signing(settings: Settings) -> Signing:
+    # Only open mode gets here without a key: its tokens end with the process.
+    configured = settings.secret_key
+    secret = configured.get_secret_value() if configured else secrets.token_hex(32)
+    return Signing(secret=secret, life=timedelta(seconds=settings.token_ttl_s))
