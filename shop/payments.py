@@ -150,6 +150,12 @@ def changes(session: Session, payment_ids: Sequence[int], *, kind: str) -> list[
     ]
 
 
+def count_due(session: Session) -> int:
+    """Count the payments that a run would take now, up to a thousand."""
+    due = sa.select(Payment.id).where(Payment.due_at <= clock.now(session)).limit(1000)
+    return session.scalar(sa.select(sa.func.count()).select_from(due.subquery())) or 0
+
+
 def count_attempts(session: Session, order_ids: Sequence[int]) -> dict[int, int]:
     """Count the charges begun for each of these orders; orders without one are left out."""
     rows = session.execute(
@@ -161,41 +167,33 @@ def count_attempts(session: Session, order_ids: Sequence[int]) -> dict[int, int]
 
 
 def _public_all(session: Session, payment_ids: Sequence[int]) -> list[dict[str, Any]]:
-    payment, attempt = Payment.__table__.c, Attempt.__table__.c
-    newest = (
-        sa.select(sa.func.max(attempt.n))
-        .where(attempt.order_id == payment.order_id)
-        .scalar_subquery()
-    )
+    payment, attempt = Payment.__table__, Attempt.__table__
     rows = session.execute(
-        sa.select(
-            payment.id,
-            payment.order_id,
-            payment.user_id,
-            payment.gateway,
-            payment.state.label("status"),
-            payment.amount_minor,
-            payment.currency,
-            attempt.state.label("outcome"),
-            attempt.charge_id,
-            attempt.reason,
-            payment.version,
-            payment.created_at,
-            payment.updated_at,
-        )
-        .join_from(
-            Payment.__table__,
-            Attempt.__table__,
-            sa.and_(attempt.order_id == payment.order_id, attempt.n == newest),
-            isouter=True,
-        )
-        .where(payment.id.in_(payment_ids))
-        .order_by(payment.id)
+        sa.select(payment).where(payment.c.id.in_(payment_ids)).order_by(payment.c.id)
     )
-    return [_public(row) for row in rows.mappings()]
+    found = rows.mappings().all()
+    attempts = session.execute(
+        sa.select(attempt.c.order_id, attempt.c.state, attempt.c.charge_id, attempt.c.reason)
+        .where(attempt.c.order_id.in_([row["order_id"] for row in found]))
+        .order_by(attempt.c.order_id, attempt.c.n)
+    ).mappings()
+    newest: dict[int, Row] = {row["order_id"]: row for row in attempts}
+    return [_public(row, newest.get(row["order_id"], {})) for row in found]
 
 
-def _public(row: Row) -> dict[str, Any]:
-    shown = dict(row)
-    shown["amount"] = money.to_number(shown.pop("amount_minor"))
-    return shown
+def _public(payment: Row, attempt: Row) -> dict[str, Any]:
+    return {
+        "id": payment["id"],
+        "order_id": payment["order_id"],
+        "user_id": payment["user_id"],
+        "gateway": payment["gateway"],
+        "status": payment["state"],
+        "outcome": attempt.get("state"),
+        "amount": money.to_number(payment["amount_minor"]),
+        "currency": payment["currency"],
+        "charge_id": attempt.get("charge_id"),
+        "reason": attempt.get("reason"),
+        "version": payment["version"],
+        "created_at": payment["created_at"],
+        "updated_at": payment["updated_at"],
+    }

@@ -114,13 +114,15 @@ def get(session: Session, product_id: int) -> Listed:
 def list_page(
     session: Session,
     *,
-    after_id: int,
+    below_id: int | None,
     limit: int,
     text: str | None = None,
     category: str | None = None,
 ) -> list[Listed]:
-    """List products on sale by id, from above `after_id` on."""
-    query = _on_sale().where(Product.id > after_id).order_by(Product.id).limit(limit)
+    """List products on sale, newest first, from below `below_id` on."""
+    query = _on_sale().order_by(Product.id.desc()).limit(limit)
+    if below_id is not None:
+        query = query.where(Product.id < below_id)
     if text is not None:
         query = query.where(Product.name.icontains(text, autoescape=True))
     if category is not None:

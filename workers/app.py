@@ -12,7 +12,7 @@ API_TIMEOUTS_S = {"socket_connect_timeout": 0.3, "socket_timeout": 0.5}
 app = Celery("tradepost")
 app.config_from_object("celeryconfig")
 app.conf.beat_schedule = beat_schedule.beat_schedule
-app.conf.broker_url = deps.settings().broker
+app.conf.update(broker_url=deps.settings().broker)
 heartbeat.install(app)
 
 

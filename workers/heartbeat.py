@@ -25,7 +25,7 @@ def touch(**_kwargs: object) -> None:
         path.touch()
 
 
-class _Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc] # celery-types leaves it untyped
+class _Heartbeat(bootsteps.StartStopStep):
     """Touches the file on the worker's own timer."""
 
     requires = ("celery.worker.components:Timer",)

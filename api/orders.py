@@ -1,0 +1,189 @@
+"""Orders over HTTP."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter, Header, Path, Query, Response, status
+from pydantic import BaseModel, Field, model_validator
+
+from api.amounts import MinorAmount, ProductId, Quantity
+from api.bodies import Body
+from api.deps import AppSettings, CurrentCaller, Reads, Sessions
+from api.errors import problems
+from api.paging import Paging
+from infra.errors import Forbidden
+from infra.settings import Settings
+from shop import checkout, orders
+from shop.checkout import Terms
+from shop.orders import OrderStatus
+from shop.stock import OutOfStock
+from workers.bells import ring
+from workers.events import publish
+from workers.payments import settle
+
+router = APIRouter(prefix="/orders", tags=["orders"])
+
+MOST_LINES = 100
+OrderId = Annotated[int, Path(ge=1, le=2**63 - 1)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern="^[\x21-\x7e]+$",
+        description="The same key again gives the first order as it is now.",
+    ),
+]
+
+
+class NotYourself(Forbidden):
+    """Customers order for themselves only."""
+
+    code = "not_yourself"
+
+    def __init__(self) -> None:
+        super().__init__("user_id: you can only order for yourself. Leave it out.")
+
+
+class Item(Body):
+    """So much of one product."""
+
+    product_id: ProductId
+    quantity: Quantity
+
+
+class OrderIn(Body):
+    """What to buy: `items`, or `products` (one of each, repeats add up), or `id` and `quantity`.
+
+    A total is never taken, only compared: `expected_total` or `total_amount`.
+    """
+
+    items: Annotated[list[Item], Field(min_length=1, max_length=MOST_LINES)] | None = None
+    products: Annotated[list[ProductId], Field(min_length=1, max_length=MOST_LINES)] | None = None
+    id: ProductId | None = None
+    quantity: Quantity = 1
+    user_id: Annotated[int, Field(strict=True, ge=1)] | None = None
+    expected_total: MinorAmount | None = None
+    total_amount: MinorAmount | None = None
+    payment_token: Annotated[str, Field(pattern="^[A-Za-z0-9_]{1,100}$")] = "tok_visa"  # noqa: S105 - a test card
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> Self:
+        ways = [name for name in ("items", "products", "id") if getattr(self, name) is not None]
+        if len(ways) != 1:
+            msg = "say what to buy in exactly one of items, products, or id with quantity"
+            raise ValueError(msg)
+        if "quantity" in self.model_fields_set and self.id is None:
+            msg = "quantity belongs to id; in items each has its own"
+            raise ValueError(msg)
+        if self.expected_total is not None and self.total_amount is not None:
+            msg = "give expected_total or total_amount, not both"
+            raise ValueError(msg)
+        return self
+
+    def quantities(self) -> dict[int, int]:
+        """Add up what is wanted of each product."""
+        wanted: Counter[int] = Counter()
+        for item in self.items or ():
+            wanted[item.product_id] += item.quantity
+        wanted.update(self.products or ())
+        if self.id is not None:
+            wanted[self.id] += self.quantity
+        return dict(wanted)
+
+    def total_minor(self) -> int | None:
+        """Tell the total that the client reckons with."""
+        return self.total_amount if self.expected_total is None else self.expected_total
+
+
+class LineOut(BaseModel):
+    """One product within an order."""
+
+    product_id: int
+    name: str
+    quantity: int
+    unit_price: float
+    unit_fee: float
+    line_total: float
+
+
+class OrderOut(BaseModel):
+    """An order as it is now."""
+
+    id: int
+    user_id: int
+    status: OrderStatus
+    currency: str
+    subtotal: float
+    fee: float
+    total: float
+    refunded: float
+    items: list[LineOut]
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@router.post(
+    "/",
+    status_code=status.HTTP_201_CREATED,
+    response_model=OrderOut,
+    responses=problems(
+        checkout.UnknownProduct,
+        OutOfStock,
+        checkout.PriceChanged,
+        checkout.KeyReused,
+        checkout.InFlight,
+        NotYourself,
+    ),
+)
+def place_order(
+    body: OrderIn,
+    caller: CurrentCaller,
+    sessions: Sessions,
+    settings: AppSettings,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> dict[str, Any]:
+    """Store an order, hold its stock and start its payment; the work goes on after the answer."""
+    buyer = caller.user_id if body.user_id is None else body.user_id
+    if buyer != caller.user_id and not caller.is_admin:
+        raise NotYourself
+    request = checkout.Request(buyer, body.quantities(), body.total_minor(), body.payment_token)
+    order = checkout.place(
+        sessions, request, terms=_terms(settings), idempotency_key=idempotency_key
+    )
+    ring(settle, publish)  # after the commit: a worker must be able to read what it is told about
+    response.headers["Location"] = f"/orders/{order['id']}"
+    return order
+
+
+@router.get("/", response_model=list[OrderOut])
+def list_orders(
+    caller: CurrentCaller,
+    reads: Reads,
+    page: Paging,
+    status: Annotated[OrderStatus | None, Query(description="Only orders in this state.")] = None,
+) -> Any:  # noqa: ANN401 - the response model says it
+    """List your orders, newest first; operators see everybody's."""
+    with reads() as session:
+        rows = orders.list_page(
+            session,
+            user_id=None if caller.is_operator else caller.user_id,
+            before_id=page.below,
+            limit=page.fetch,
+            status=status,
+        )
+    return page.show(rows, key=lambda row: row["id"])
+
+
+@router.get("/{order_id}", response_model=OrderOut, responses=problems(orders.OrderNotFound))
+def get_order(order_id: OrderId, caller: CurrentCaller, reads: Reads) -> dict[str, Any]:
+    """Show one of your orders as it is now."""
+    with reads() as session:
+        return orders.get(session, order_id, user_id=None if caller.is_operator else caller.user_id)
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(settings.currency, settings.fee_rate, settings.payment_gateway)

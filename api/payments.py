@@ -1,0 +1,64 @@
+"""Payments over HTTP."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, status
+from pydantic import BaseModel
+
+from api.deps import CurrentCaller, Reads
+from api.errors import problems
+from shop import payments
+from shop.payments import AttemptState, PaymentState
+from workers.bells import ring
+from workers.payments import settle
+
+router = APIRouter(prefix="/payments", tags=["payments"])
+
+
+class Started(BaseModel):
+    """The settlement has been rung."""
+
+    status: str
+    due: int
+
+
+class PaymentOut(BaseModel):
+    """The payment of one order, with what is known of its newest charge."""
+
+    id: int
+    order_id: int
+    user_id: int
+    gateway: str
+    status: PaymentState
+    outcome: AttemptState | None
+    amount: float
+    currency: str
+    charge_id: str | None
+    reason: str | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@router.get("/start", status_code=status.HTTP_202_ACCEPTED, deprecated=True)
+@router.post("/start", status_code=status.HTTP_202_ACCEPTED)
+def start_payments(caller: CurrentCaller, reads: Reads) -> Started:  # noqa: ARG001 - a caller is asked for
+    """Ring the settlement of every payment that is due; harmless to repeat."""
+    with reads() as session:
+        due = payments.count_due(session)
+    ring(settle)
+    return Started(status="started", due=due)
+
+
+@router.get(
+    "/{payment_id}", response_model=PaymentOut, responses=problems(payments.PaymentNotFound)
+)
+def get_payment(
+    payment_id: Annotated[int, Path(ge=1, le=2**63 - 1)], caller: CurrentCaller, reads: Reads
+) -> dict[str, Any]:
+    """Show one of your payments as it is now."""
+    with reads() as session:
+        return payments.get(
+            session, payment_id, user_id=None if caller.is_operator else caller.user_id
+        )
