@@ -25,6 +25,13 @@ class Fault:
     offset_s: float = DEFAULT_OFFSET_S
     status: int = 200
 
+    def strikes(self, fields: Callable[[], Mapping[str, object]]) -> bool:
+        """Tell whether it wants a request with these fields, which are read only if need be."""
+        if not self.match:
+            return True
+        found = fields()
+        return all(key in found and str(found[key]) == value for key, value in self.match.items())
+
     def describe(self) -> dict[str, object]:
         """Return the fault as the control surface shows it."""
         return {
@@ -75,14 +82,8 @@ class FaultBook:
         self, names: Iterable[str], fields: Callable[[], Mapping[str, object]]
     ) -> Fault | None:
         """Let the first armed fault of these names that matches strike once, and return it."""
-        if not self._armed:
-            return None
-        wanted = [fault for fault in self._armed if fault.name in names]
-        if not wanted:
-            return None
-        found = fields()
-        for fault in wanted:
-            if all(key in found and str(found[key]) == value for key, value in fault.match.items()):
+        for fault in self._armed:
+            if fault.name in names and fault.strikes(fields):
                 self._strike(fault)
                 return fault
         return None

@@ -1,6 +1,7 @@
 """One stand-in: an ASGI application with routes, a control surface and faults."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -142,7 +143,7 @@ class StandIn:
         self._calls.record(self._pattern(request.path) or "unknown", request.query.get("symbol"))
         headers = self._gate(request)
         if fault := self._book.take(("slow",), request.fields):
-            await asyncio.sleep(fault.delay_s)
+            await self._pause(fault.delay_s)
         if fault := self._book.take(_TRANSPORT_FAULTS, request.fields):
             return self._broken(fault)
         reply = await self._handler(request.path, request.method)(request)
@@ -179,6 +180,11 @@ class StandIn:
 
     def _refused(self, refusal: Refusal) -> Answer:
         return json_answer(self._wording(refusal), status=refusal.status, headers=refusal.headers)
+
+    async def _pause(self, delay_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._stopping.wait()
 
     async def _caller_left(self, receive: Receive) -> bool:
         leaving = asyncio.ensure_future(_until_gone(receive))

@@ -81,7 +81,10 @@ def _minute_bars(market: Market, instrument: Instrument, *, minutes: int, span: 
 def _day_bars(market: Market, instrument: Instrument, *, span: Span) -> list[Bar]:
     last_day = span.last // DAY_S
     first_day = max(-(-span.first // DAY_S), last_day - MOST_DAYS)
-    return [_day_bar(market, instrument, day) for day in range(first_day, last_day + 1)]
+    if first_day > last_day:
+        return []
+    whole = [_day_bar(market, instrument, day) for day in range(first_day, last_day)]
+    return [*whole, _bar_so_far(market, instrument, at=span.last)]
 
 
 def _day_bar(market: Market, instrument: Instrument, day: int) -> Bar:
@@ -94,6 +97,13 @@ def _day_bar(market: Market, instrument: Instrument, day: int) -> Bar:
     digits = instrument.decimals
     volume = random.randrange(1_000_000, 90_000_000)
     return Bar(day * DAY_S, opened, round(high, digits), round(low, digits), closed, volume)
+
+
+def _bar_so_far(market: Market, instrument: Instrument, *, at: int) -> Bar:
+    quote = market.quote(instrument, at=at)
+    day = at // DAY_S
+    volume = Random(f"{instrument.symbol}:{day}:extremes").randrange(1_000_000, 90_000_000)
+    return Bar(day * DAY_S, quote.o, quote.h, quote.l, quote.c, volume)
 
 
 def _bar(instrument: Instrument, t: int, prices: list[float]) -> Bar:

@@ -233,8 +233,9 @@ class Endpoints:
             instrument = self._find_instrument(request)
             if instrument is None or instrument.kind is not kind:
                 return json_answer(candles.NO_DATA)
-            # A month of minutes takes long enough to hold up every other caller.
-            market = self._world.market
+            # A month of minutes takes long enough to hold up every other caller, and a thread
+            # needs a market of its own: walks are not shared between threads.
+            market = Market(seed=self._world.seed)
             bars = await asyncio.to_thread(
                 candles.cut, market, instrument, resolution=resolution, span=span
             )

@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sandbox.wire import Headers, Refusal
@@ -37,9 +37,12 @@ class Allowance:
 class KeyLimits:
     """Counts the calls of every key and refuses those beyond its allowance."""
 
-    def __init__(self, allowance: Allowance) -> None:
+    def __init__(
+        self, allowance: Allowance, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.allowance = allowance
         self.refused = 0
+        self._clock = clock
         self._spent: OrderedDict[str, deque[float]] = OrderedDict()
 
     def replace(self, allowance: Allowance) -> None:
@@ -54,7 +57,7 @@ class KeyLimits:
         Raises:
             Refusal: 429, the key has no call left now.
         """
-        now = time.monotonic()
+        now = self._clock()
         spent = self._log_of(key)
         while spent and spent[0] <= now - MINUTE_S:
             spent.popleft()

@@ -167,11 +167,11 @@ class Gateway:
 
     async def _subscribe(self, request: Request) -> Answer:
         subscription = Subscription.read(request.json_object())
-        self._webhooks.subscribe(subscription)
+        await self._webhooks.subscribe(subscription)
         return json_answer({"url": subscription.url}, status=_CREATED)
 
     async def _unsubscribe(self, _request: Request) -> Answer:
-        self._webhooks.unsubscribe()
+        await self._webhooks.unsubscribe()
         return json_answer({"url": None})
 
     def _charge_of(self, charge_id: str) -> Charge:

@@ -186,33 +186,36 @@ class Ledger:
         while self._waiting:
             batch, self._waiting = self._waiting, []
             try:
-                applied = self._apply(batch)
+                self._apply(batch)
                 await loop.run_in_executor(self._committer, self._writer.execute, "COMMIT")
-            except sqlite3.Error as error:
-                self._give_up(batch, error)
-                continue
-            for change in applied:
-                if not change.done.done():
-                    change.done.set_result(None)
+            except Exception as error:  # noqa: BLE001 - raised again in every caller that waits
+                self._undo()
+                _finish(batch, error)
+            else:
+                _finish(batch, None)
 
-    def _apply(self, batch: list[_Change]) -> list[_Change]:
+    def _apply(self, batch: list[_Change]) -> None:
         self._writer.execute("BEGIN IMMEDIATE")
-        applied = []
         for change in batch:
             try:
                 change.apply(self._writer)
             except Refusal as refusal:
-                change.done.set_exception(refusal)
-            else:
-                applied.append(change)
-        return applied
+                _finish([change], refusal)
 
-    def _give_up(self, batch: list[_Change], error: sqlite3.Error) -> None:
+    def _undo(self) -> None:
         if self._writer.in_transaction:
             self._writer.rollback()
-        for change in batch:
-            if not change.done.done():
-                change.done.set_exception(error)
+
+
+def _finish(changes: list[_Change], error: Exception | None) -> None:
+    for change in changes:
+        # A change that was refused, or whose caller was cancelled, is done already.
+        if change.done.done():
+            continue
+        if error is None:
+            change.done.set_result(None)
+        else:
+            change.done.set_exception(error)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
