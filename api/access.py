@@ -15,10 +15,12 @@ from structlog.contextvars import bind_contextvars
 
 from accounts.callers import Caller, identify
 from accounts.tokens import MIN_SECRET_LENGTH, BadToken, Signing
-from accounts.users import DEMO_ADMIN
+from accounts.users import DEMO_ADMIN, ensure_demo_admin
 from api.access_log import USER_ID
-from infra.db import Sessions
-from infra.errors import Misconfigured
+from infra import schema
+from infra.db import SERVER_ERRORS, Database, Sessions, transact
+from infra.errors import Misconfigured, Transient
+from infra.logs import log
 from infra.settings import AuthMode, Settings, is_loopback
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -47,6 +49,19 @@ def check_start(settings: Settings) -> None:
             f"SECRET_KEY is shorter than {MIN_SECRET_LENGTH} characters: set it to the output of "
             "`openssl rand -hex 32`."
         )
+
+
+def seat_demo_admin(database: Database) -> None:
+    """Make the user whom open mode takes local callers for, unless the database is not ready."""
+    try:
+        with database.reads() as session:
+            missing = schema.missing_tables(session)
+        if missing:
+            log.warning("demo_admin_not_made", missing_tables=len(missing))
+        else:
+            transact(database.sessions, ensure_demo_admin)
+    except (Transient, *SERVER_ERRORS) as error:
+        log.warning("demo_admin_not_made", error=type(error).__name__)
 
 
 async def resolve(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Depends, Request, Response, status
 from fastapi.security import OAuth2PasswordRequestForm
-from pydantic import BaseModel, EmailStr, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, EmailStr, Field, SecretStr, WithJsonSchema
 
 from accounts import signin, users
 from accounts.passwords import MAX_LENGTH, MIN_LENGTH
@@ -22,13 +22,28 @@ from infra.db import transact
 router = APIRouter(prefix="/auth", tags=["people"])
 
 PersonName = Annotated[Line, Field(max_length=NAME_LENGTH, examples=["Ada Lovelace"])]
+_LENGTH = f"{MIN_LENGTH} to {MAX_LENGTH} characters"
+
+
+def _check_length(password: SecretStr) -> SecretStr:
+    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
+        msg = f"must have {_LENGTH}"
+        raise ValueError(msg)
+    return password
+
+
 Password = Annotated[
     SecretStr,
-    Field(
-        min_length=MIN_LENGTH,
-        max_length=MAX_LENGTH,
-        description=f"{MIN_LENGTH} to {MAX_LENGTH} characters, of any kind.",
-        examples=["correct horse battery staple"],
+    AfterValidator(_check_length),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "password",
+            "minLength": MIN_LENGTH,
+            "maxLength": MAX_LENGTH,
+            "description": f"{_LENGTH}, of any kind.",
+            "examples": ["correct horse battery staple"],
+        }
     ),
 ]
 

@@ -1,0 +1,99 @@
+"""The web application: `uvicorn api.main:app --port 8012`."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.concurrency import run_in_threadpool
+
+from api import (
+    VERSION,
+    access,
+    access_log,
+    auth,
+    deps,
+    errors,
+    events,
+    home,
+    openapi,
+    orders,
+    payments,
+    probes,
+    products,
+    users,
+)
+from api.guard import RequestGuard
+from api.middleware import RequestLog, SlashAlias, StartupSentence
+from infra import logs
+from infra.errors import Misconfigured
+from infra.settings import AuthMode, Settings, load_settings
+from workers.app import hurry_for_requests
+
+# Asked most, looked at first: a request is compared with each router's routes in turn.
+_ROUTERS = (products, orders, payments, events, auth, users, probes, home)
+# What runs beside the requests as long as the process does.
+_COMPANIONS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
+    events.following,
+)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the application; without `settings` they are read when it starts."""
+    app = FastAPIOffline(
+        docs_url="/docs",
+        redoc_url=None,
+        title="Tradepost",
+        version=VERSION,
+        description=openapi.DESCRIPTION,
+        openapi_tags=openapi.TAGS,
+        lifespan=_lifespan,
+    )
+    app.state.settings = settings
+    app.state.write_access = access_log.write_nothing
+    errors.install(app)
+    openapi.install(app)
+    for module in _ROUTERS:
+        app.include_router(module.router)
+    # The last one added is the first to see a request.
+    app.add_middleware(SlashAlias, routes=app.routes)
+    app.add_middleware(RequestGuard)
+    app.add_middleware(RequestLog)
+    app.add_middleware(StartupSentence)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings = _settings(app)
+    logs.configure(settings, service="api")
+    _take_over_the_servers_logs()
+    app.state.write_access = access_log.writer(settings)
+    hurry_for_requests()
+    async with AsyncExitStack() as stack:
+        app.state.collaborators = stack.enter_context(deps.opened(settings))
+        if settings.auth_mode is AuthMode.OPEN:
+            await run_in_threadpool(access.seat_demo_admin, app.state.collaborators.database)
+        for companion in _COMPANIONS:
+            await stack.enter_async_context(companion(app))
+        yield
+
+
+def _settings(app: FastAPI) -> Settings:
+    try:
+        settings: Settings = app.state.settings or load_settings()
+        access.check_start(settings)
+    except Misconfigured as error:
+        app.state.refusal = error.detail
+        raise
+    return settings
+
+
+def _take_over_the_servers_logs() -> None:
+    server = logging.getLogger("uvicorn")
+    server.handlers.clear()
+    server.propagate = True
+
+
+app = create_app()
