@@ -1,6 +1,8 @@
 """The command line: every command by its name, every foreseen fault as one sentence."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 
@@ -27,15 +29,16 @@ def tradepost() -> None:
 
 
 def run() -> None:
-    """Carry out the command line; what we foresaw ends in a sentence, not in a traceback."""
-    try:
+    """Carry out the command line."""
+    with end_with_sentence():
         app()
-    except Misconfigured as fault:
-        _end(fault, code=_SETTINGS_FAULT)
+
+
+@contextmanager
+def end_with_sentence() -> Iterator[None]:
+    """End the program with one sentence for a fault that we foresaw, not with a traceback."""
+    try:
+        yield
     except AppError as fault:
-        _end(fault, code=_START_FAULT)
-
-
-def _end(fault: AppError, *, code: int) -> None:
-    typer.echo(fault.detail, err=True)
-    sys.exit(code)
+        typer.echo(fault.detail, err=True)
+        sys.exit(_SETTINGS_FAULT if isinstance(fault, Misconfigured) else _START_FAULT)

@@ -38,7 +38,6 @@ def up(verbose: Verbose = False) -> None:
     with RunFolder(settings.data_dir.absolute()) as folder:
         check_start(settings)
         with SignalInbox() as inbox:
-            die_with_parent(STARTED_BY, by=signal.SIGTERM)
             Run(make_plan(settings, folder), folder, inbox, verbose=verbose).carry_out()
 
 
@@ -60,6 +59,7 @@ class Run:
         Raises:
             StartFailed: a program did not come up; everything has been stopped again.
         """
+        die_with_parent(STARTED_BY, by=signal.SIGTERM)
         try:
             self._serve()
         except StartFailed as failure:
