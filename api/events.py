@@ -4,12 +4,12 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, 2026-11.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, FastAPI, Header, Query, Request
 from sse_starlette import EventSourceResponse
 
 from accounts.callers import Caller
@@ -17,21 +17,18 @@ from api.deps import OptionalCaller, TokenRequired
 from api.errors import problems
 from infra import cursor, redis
 from infra.cursor import Position
-from infra.db import Sessions
 from infra.errors import Forbidden, Invalid
 from infra.fanout import (
     Entry,
     Fanout,
     Gap,
     Item,
-    Listener,
     NotFollowing,
     Reset,
     Subscriber,
     TooManySubscribers,
 )
 from infra.history import History
-from infra.settings import Settings
 from market.events import TOPICS as MARKET_TOPICS
 from shop.events import ORDERS, PAYMENTS, PRODUCTS
 from workers.topics import TOPICS
@@ -64,15 +61,18 @@ class TopicForbidden(Forbidden):
 
 
 @asynccontextmanager
-async def following(
-    settings: Settings, reads: Sessions, listeners: Iterable[Listener] = ()
-) -> AsyncIterator[Fanout]:
-    """Run this process's one reader of the streams while the application serves."""
-    client = redis.connect_async(settings.streams)
-    fanout = Fanout(client, History(reads), TOPICS, listeners)
-    reader = asyncio.create_task(fanout.run())
+async def following(app: FastAPI) -> AsyncIterator[None]:
+    """Run this process's one reader of the streams while the application serves.
+
+    Companions started before may have left listeners in `app.state.entry_listeners`.
+    """
+    kept = app.state.collaborators
+    client = redis.connect_async(kept.settings.streams)
+    listeners = getattr(app.state, "entry_listeners", ())
+    app.state.fanout = Fanout(client, History(kept.database.reads), TOPICS, listeners)
+    reader = asyncio.create_task(app.state.fanout.run())
     try:
-        yield fanout
+        yield
     finally:
         reader.cancel()
         with suppress(asyncio.CancelledError):

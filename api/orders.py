@@ -12,6 +12,7 @@ from api.bodies import Body
 from api.deps import AppSettings, CurrentCaller, Reads, Sessions
 from api.errors import problems
 from api.paging import Paging
+from infra import failpoints
 from infra.errors import Forbidden
 from infra.settings import Settings
 from shop import checkout, orders
@@ -154,6 +155,7 @@ def place_order(
     order = checkout.place(
         sessions, request, terms=_terms(settings), idempotency_key=idempotency_key
     )
+    failpoints.reach("orders.committed")
     ring(settle, publish)  # after the commit: a worker must be able to read what it is told about
     response.headers["Location"] = f"/orders/{order['id']}"
     return order

@@ -11,7 +11,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from infra import clock, outbox
+from infra import clock, failpoints, outbox
 from infra.db import Sessions, transact
 from infra.logs import log
 from infra.outbox import Numbered, StreamState
@@ -75,8 +75,10 @@ def _drain(relay: Relay, topic: str) -> int:
         step = transact(relay.sessions, lambda session: _advance(session, relay, topic))
         if not step.events:
             return added
+        failpoints.reach("events.numbered")
         if relay.streams.append(topic, after=step.after, events=step.events):
             added += len(step.events)
+            failpoints.reach("events.published")
 
 
 def _advance(session: Session, relay: Relay, topic: str) -> _Step:

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from infra import clock, outbox
+from infra import clock, failpoints, outbox
 from infra.db import Base, BigId, Sessions, UtcDateTime, binary_string, transact
 from infra.logs import log
 from infra.outbox import Change
@@ -129,6 +129,7 @@ def settle_due(sessions: Sessions, gateway: PaymentGateway, *, now: datetime | N
 
     limit = gateway.max_in_flight
     for group in answer_groups(call, claims, limit=limit, deadline_s=DEADLINE_S):
+        failpoints.reach("refunds.sent")
         done += transact(sessions, lambda session: _settle(session, group, token=token, now=now))  # noqa: B023 - runs before the next group comes
     return done
 

@@ -16,7 +16,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from infra import clock, outbox
+from infra import clock, failpoints, outbox
 from infra.db import Row, Sessions, transact
 from infra.logs import log
 from infra.parallel import answer_groups
@@ -203,12 +203,14 @@ def _attempt_row(payment: Row, n: int, request: ChargeRequest, now: datetime) ->
 def _act(settler: Settler, claims: Sequence[Claim], *, token: str, now: datetime | None) -> int:
     """Call the gateway for every claim and settle the answers in groups, as they come."""
     settled = 0
+    failpoints.reach("payments.claimed")
 
     def call(claim: Claim) -> Answer | Missing:
         return ask(settler.gateway, claim)
 
     size = settler.gateway.max_in_flight
     for group in answer_groups(call, claims, limit=size, deadline_s=DEADLINE_S):
+        failpoints.reach("payments.charged")
         settled += transact(
             settler.sessions,
             lambda session: outcomes.settle(

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from infra import failpoints
 from infra.logs import log
 from shop import settlement
 from shop.settlement import Settler
@@ -19,6 +20,7 @@ def settle() -> None:
     Delivered at least once: a second run finds nothing due, or only what the first has not claimed.
     """
     settled = settlement.settle_due(_settler())
+    failpoints.reach("payments.settled")
     if settled:
         log.info("payments_settled", count=settled)
         ring(publish, fulfil)
