@@ -115,19 +115,19 @@ async def read_body(receive: Receive) -> bytes:
     """Read a request's body.
 
     Raises:
-        Refusal: 413, the body is larger than 64 KiB.
+        Refusal: 413, the body is larger than 64 KiB; 400, the caller left before its end.
     """
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body", False):
+    body = b""
+    is_complete = False
+    while not is_complete:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refusal(400, "incomplete", "The body ended too early.")
         body += message.get("body", b"")
         if len(body) > BODY_LIMIT_BYTES:
-            break
-    if len(body) > BODY_LIMIT_BYTES:
-        raise Refusal(
-            413, "too_large", "The body is larger than 64 KiB.", (("connection", "close"),)
-        )
+            closing = (("connection", "close"),)
+            raise Refusal(413, "too_large", "The body is larger than 64 KiB.", closing)
+        is_complete = not message.get("more_body", False)
     return body
 
 
