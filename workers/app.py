@@ -12,7 +12,8 @@ API_TIMEOUTS_S = {"socket_connect_timeout": 0.3, "socket_timeout": 0.5}
 app = Celery("tradepost")
 app.config_from_object("celeryconfig")
 app.conf.beat_schedule = beat_schedule.beat_schedule
-app.conf.update(broker_url=deps.settings().broker)
+# A promise, kept at first use: an import must not fail over a setting that is wrong.
+app.add_defaults(lambda: {"broker_url": deps.settings().broker})
 heartbeat.install(app)
 
 
