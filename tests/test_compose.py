@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import time
 from importlib import resources
@@ -16,6 +17,7 @@ import yaml
 
 import celeryconfig
 from infra.settings import Settings
+from tests.support.processes import PYTHON, clean_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ("accounts", "api", "cli", "infra", "market", "migrations", "sandbox", "shop", "workers")
@@ -31,6 +33,11 @@ OWNERS = {
 }
 LOOKS_SECRET = re.compile(r"(KEY|(?<!RANDOM_ROOT_)PASSWORD|SECRET|TOKEN|BASIC_AUTH)$")
 FROM_ENVIRONMENT = re.compile(r"\$\{[A-Z_]+(:-|:\?.+)\}")
+
+_IMPORT_ALL = """
+import api.main, cli.app, sandbox.__main__, workers.app
+workers.app.app.loader.import_default_modules()
+"""
 
 Service = dict[str, Any]
 
@@ -228,6 +235,22 @@ def test_images_are_pinned(services: dict[str, Service]) -> None:
     assert bases == {"python:3.11-slim"}
 
 
+def test_the_image_is_built_by_a_service_that_all_others_wait_for(
+    own: dict[str, Service],
+) -> None:
+    builders = {name for name, service in own.items() if "build" in service}
+
+    assert builders == ONE_SHOT
+    assert {service["image"] for service in own.values()} == {"tradepost:local"}
+    assert {service["pull_policy"] for service in own.values()} == {"never"}
+    assert {
+        name for name, service in own.items() if "migrate" not in service.get("depends_on", ())
+    } == {
+        "migrate",
+        "sandbox",
+    }
+
+
 def test_the_image_runs_as_an_ordinary_user() -> None:
     assert _instructions("USER") == [["USER", "tradepost"]]
 
@@ -236,6 +259,27 @@ def test_the_image_holds_all_that_runs() -> None:
     copied = {word.rstrip("/") for words in _instructions("COPY") for word in words[1:]}
 
     assert {*SHIPPED, "alembic.ini", "beat_schedule.py", "celeryconfig.py"} <= copied
+
+
+def test_what_the_image_holds_runs_without_the_rest(tmp_path: Path) -> None:
+    for name in {word.rstrip("/") for words in _instructions("COPY") for word in words[1:-1]}:
+        if (ROOT / name).is_dir():
+            shutil.copytree(
+                ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        elif (ROOT / name).is_file():
+            shutil.copy(ROOT / name, tmp_path)
+
+    done = subprocess.run(
+        [PYTHON, "-c", _IMPORT_ALL],
+        cwd=tmp_path,
+        env=clean_environment({"SECRET_KEY": "x" * 40, "GATEWAY_URL": "http://sandbox:9100"}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_image_installs_only_what_is_pinned_by_hash() -> None:
