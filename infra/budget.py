@@ -1,0 +1,155 @@
+"""A budget of outside calls, shared by every process, as a sliding log in Redis.
+
+The log is judged by Redis' own clock inside one script, so no two processes can spend the same
+call. Without Redis there is no budget, and so no call.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import ceil
+
+from infra.redis import Client, translated
+
+# A call is granted here and counted there, a little later and not always equally late: windows
+# somewhat longer than the provider's own keep two calls that drift together within its limit.
+MINUTE_MS = 61_000
+SECOND_MS = 1_100
+PAUSE_S = 10
+LONGEST_PAUSE_S = 60
+
+_NOW = """
+local now = tonumber(ARGV[1])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local function state(field) return tonumber(redis.call('HGET', KEYS[2], field) or 0) end
+"""
+
+_TAKE = (
+    _NOW
+    + """
+local minute_ms, second_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
+local per_minute, per_second = tonumber(ARGV[4]), tonumber(ARGV[5])
+local unknown_gap_ms, lane = tonumber(ARGV[6]), ARGV[7]
+local newest = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
+if state('since') == 0 or (newest and tonumber(newest) > now + 5000) then
+  redis.call('DEL', KEYS[1], KEYS[2])
+  redis.call('HSET', KEYS[2], 'since', now)
+  newest = false
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - minute_ms)
+local wait = state('paused_until') - now
+local function keep_below(limit, window_ms)
+  local lowest = '(' .. (now - window_ms)
+  local used = redis.call('ZCOUNT', KEYS[1], lowest, '+inf')
+  if used < limit then return end
+  local leaves = redis.call('ZRANGE', KEYS[1], -limit, -limit, 'WITHSCORES')[2] or now
+  wait = math.max(wait, leaves + window_ms - now)
+end
+keep_below(per_minute, minute_ms)
+keep_below(per_second, second_ms)
+if now - state('since') < minute_ms and newest then
+  wait = math.max(wait, newest + unknown_gap_ms - now)
+end
+if wait > 0 then return math.ceil(wait) end
+local n = redis.call('HINCRBY', KEYS[2], 'granted', 1)
+redis.call('HINCRBY', KEYS[2], 'granted:' .. lane, 1)
+redis.call('ZADD', KEYS[1], now, n)
+redis.call('PEXPIRE', KEYS[1], 2 * minute_ms)
+return 0
+"""
+)
+
+_PAUSE = (
+    _NOW
+    + """
+local shortest_ms, longest_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
+local strikes = 0
+if now - state('paused_until') < longest_ms then strikes = state('strikes') end
+if state('paused_until') > now then return state('paused_until') - now end
+local paused_ms = math.min(longest_ms, shortest_ms * 2 ^ strikes)
+redis.call('HSET', KEYS[2], 'paused_until', now + paused_ms, 'strikes', math.min(strikes + 1, 10))
+return paused_ms
+"""
+)
+
+
+class Lane(StrEnum):
+    """Who is asking; a lane leaves a part of the minute to the lanes before it."""
+
+    INTERACTIVE = "interactive"
+    SCHEDULED = "scheduled"
+    BACKFILL = "backfill"
+
+
+# In sixtieths of the minute's calls, and so in calls for a budget of 60.
+_LEFT_TO_OTHERS = {Lane.INTERACTIVE: 0, Lane.SCHEDULED: 20, Lane.BACKFILL: 40}
+# While nothing is known of the minute before, a later lane leaves longer gaps for the others.
+_GAPS = {Lane.INTERACTIVE: 1.0, Lane.SCHEDULED: 1.25, Lane.BACKFILL: 2.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many calls may be made in any 60 seconds and in any one second."""
+
+    per_minute: int
+    per_second: int
+
+    def share(self, lane: Lane) -> int:
+        """Return how many calls of a minute a lane may use, at least one."""
+        return max(1, self.per_minute - ceil(self.per_minute * _LEFT_TO_OTHERS[lane] / 60))
+
+    def gap_ms(self, lane: Lane) -> int:
+        """Return the time between calls while the past minute is unknown.
+
+        One second for a budget of 60: the minute's calls spread evenly.
+        """
+        return ceil(max(60_000 / self.per_minute, 1000 / self.per_second) * _GAPS[lane])
+
+
+class CallBudget:
+    """The calls one key may make at one provider."""
+
+    def __init__(self, client: Client, *, name: str, limits: Limits) -> None:
+        self._keys = [f"budget:{name}:log", f"budget:{name}:state"]
+        self._limits = limits
+        self._take = client.register_script(_TAKE)
+        self._pause = client.register_script(_PAUSE)
+
+    def take(self, lane: Lane, *, now_ms: int | None = None) -> float:
+        """Spend one call if the lane may: 0.0 if it was spent, else the seconds to wait at least.
+
+        An empty record means that Redis has just been flushed: the calls of the past minute are
+        unknown, so those of the next are spread evenly. `now_ms` is for tests; else Redis' clock.
+
+        Raises:
+            RedisDown: nobody knows what is left, so nothing may be called.
+        """
+        numbers = [
+            MINUTE_MS,
+            SECOND_MS,
+            self._limits.share(lane),
+            self._limits.per_second,
+            self._limits.gap_ms(lane),
+        ]
+        with translated():
+            wait_ms = self._take(keys=self._keys, args=[_text(now_ms), *numbers, lane.value])
+        return int(wait_ms) / 1000
+
+    def pause(self, *, for_s: float = PAUSE_S, now_ms: int | None = None) -> float:
+        """Make no call for a while, since the provider says it is too many; return the seconds.
+
+        Each time in a row it takes twice as long, up to a minute. Asking again during a pause, as
+        the other calls under way will, changes nothing.
+
+        Raises:
+            RedisDown: the pause could not be noted; without Redis nothing is called either.
+        """
+        args = [_text(now_ms), int(for_s * 1000), LONGEST_PAUSE_S * 1000]
+        with translated():
+            return int(self._pause(keys=self._keys, args=args)) / 1000
+
+
+def _text(now_ms: int | None) -> str:
+    return "" if now_ms is None else str(now_ms)

@@ -1,0 +1,137 @@
+"""Things that somebody waits for: a set of wants, one worker for each, an outcome for all.
+
+Askers add a want, ring, and listen. A worker takes it, works, posts the outcome and announces it.
+Everything here may be lost: the asker adds his want again, or goes without.
+"""
+
+from collections.abc import Iterable
+from secrets import token_hex
+from time import time
+
+import orjson
+
+from infra.redis import Client, translated
+
+FLIGHT_S = 10
+
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
+
+class Wanted:
+    """The wants of one domain, under keys that begin with its name."""
+
+    def __init__(self, client: Client, *, name: str) -> None:
+        self._client = client
+        self._name = name
+        self._release = client.register_script(_RELEASE)
+
+    def add(self, wants: Iterable[str], *, lane: str) -> None:
+        """Add wants to a lane; a want that is there already is not doubled.
+
+        Raises:
+            RedisDown: they were not added.
+        """
+        members = list(wants)
+        if members:
+            with translated():
+                self._client.sadd(wanted_key(self._name, lane), *members)
+
+    def take(self, *, lane: str, limit: int) -> list[str]:
+        """Take up to `limit` wants of a lane out of the set.
+
+        Raises:
+            RedisDown: nobody knows what was taken; askers add it again.
+        """
+        if limit < 1:
+            return []
+        with translated():
+            taken = self._client.spop(wanted_key(self._name, lane), limit)
+        return [want.decode() for want in taken]  # type: ignore[union-attr] # a list, with a count
+
+    def begin(self, want: str) -> str | None:
+        """Become the only worker on a want, for ten seconds at most; None if another one is.
+
+        Raises:
+            RedisDown: nobody knows who works on it.
+        """
+        token = token_hex(8)
+        with translated():
+            mine = self._client.set(self._flight_key(want), token, nx=True, ex=FLIGHT_S)
+        return token if mine else None
+
+    def end(self, want: str, token: str) -> None:
+        """Let others begin again, unless somebody already has.
+
+        Raises:
+            RedisDown: others wait until the ten seconds are over.
+        """
+        with translated():
+            self._release(keys=[self._flight_key(want)], args=[token])
+
+    def find_outcome(self, want: str) -> dict[str, object] | None:
+        """Find what last became of a want, while it is worth knowing.
+
+        Raises:
+            RedisDown: the outcomes cannot be read.
+        """
+        with translated():
+            found = self._client.get(outcome_key(self._name, want))
+        return orjson.loads(found) if isinstance(found, bytes) else None
+
+    def post(self, want: str, outcome: dict[str, object], *, life_s: int) -> None:
+        """Keep what became of a want for `life_s` seconds, and tell everybody who listens.
+
+        Raises:
+            RedisDown: askers wait in vain, or ask again.
+        """
+        text = orjson.dumps(outcome)
+        with translated(), self._client.pipeline(transaction=True) as pipe:
+            pipe.set(outcome_key(self._name, want), text, ex=life_s)
+            pipe.publish(channel(self._name), orjson.dumps({"want": want, "outcome": outcome}))
+            pipe.execute()
+
+    def announce(self, want: str, outcome: dict[str, object]) -> None:
+        """Tell everybody who listens what became of a want a moment ago.
+
+        Raises:
+            RedisDown: askers wait in vain, or ask again.
+        """
+        with translated():
+            self._client.publish(
+                channel(self._name), orjson.dumps({"want": want, "outcome": outcome})
+            )
+
+    def list_recent(self, *, within_s: float, limit: int) -> list[str]:
+        """List what was asked for lately, the latest first.
+
+        Raises:
+            RedisDown: nobody knows.
+        """
+        key, since = recent_key(self._name), time() - within_s
+        with translated():
+            self._client.zremrangebyscore(key, "-inf", since)
+            found = self._client.zrevrange(key, 0, limit - 1)
+        return [name.decode() for name in found]
+
+    def _flight_key(self, want: str) -> str:
+        return f"{self._name}:flight:{want}"
+
+
+def wanted_key(name: str, lane: str) -> str:
+    """Name the set of a lane's wants; the lane of people who wait has the plain name."""
+    return f"{name}:wanted" if lane == "interactive" else f"{name}:wanted:{lane}"
+
+
+def outcome_key(name: str, want: str) -> str:
+    """Name the key that holds what became of a want."""
+    return f"{name}:outcome:{want}"
+
+
+def channel(name: str) -> str:
+    """Name the channel on which outcomes are announced."""
+    return f"{name}:outcome"
+
+
+def recent_key(name: str) -> str:
+    """Name the sorted set of what was asked for lately."""
+    return f"{name}:recent"
