@@ -1,0 +1,119 @@
+"""Serve the wants in the set, many at once, and tell everybody who waits what became of them."""
+
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from infra.budget import Lane
+from infra.errors import AppError
+from infra.logs import log
+from infra.redis import RedisDown
+from market import freshness, outcomes
+from market.calls import Calls
+from market.forex_refresh import refresh_forex
+from market.quotes import Saved
+from market.refresh import Desk, refresh_company, refresh_news, refresh_quote
+from market.upstream import OverBudget
+from market.wants import Kind, Want, parse_want
+
+AT_ONCE = 16
+# The rest is kept free for people who wait.
+SCHEDULED_AT_ONCE = 8
+RUN_S = 5.0
+_LOOK_AGAIN_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What one run did; `left` is True if it ended by its time, so that there may be more."""
+
+    served: int
+    changed: int
+    left: bool
+
+
+def drain(desk: Desk, *, run_s: float = RUN_S) -> Drained:
+    """Serve wants until there are none, or until `run_s` have passed: then nothing new is begun.
+
+    Safe to run twice at once: a want is taken by one of them, and begun by one only.
+    """
+    ends_at = time.monotonic() + run_s
+    served = changed = 0
+    flying: dict[Future[bool], Lane] = {}
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="market-call") as pool:
+        while True:
+            left = time.monotonic() > ends_at
+            if not left:
+                for text, lane in _take(desk, list(flying.values())):
+                    flying[pool.submit(_serve, desk, text, lane)] = lane
+            if not flying:
+                return Drained(served, changed, left)
+            done, _ = wait(flying, timeout=_LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
+            for future in done:
+                del flying[future]
+                served += 1
+                changed += future.result()
+
+
+def _take(desk: Desk, flying: list[Lane]) -> list[tuple[str, Lane]]:
+    free = AT_ONCE - len(flying)
+    try:
+        asked = desk.wanted.take(lane=Lane.INTERACTIVE, limit=free)
+        room = min(free - len(asked), SCHEDULED_AT_ONCE - flying.count(Lane.SCHEDULED))
+        scheduled = desk.wanted.take(lane=Lane.SCHEDULED, limit=room)
+    except RedisDown:
+        log.warning("wants_not_read")
+        return []
+    return [(text, Lane.INTERACTIVE) for text in asked] + [
+        (text, Lane.SCHEDULED) for text in scheduled
+    ]
+
+
+def _serve(desk: Desk, text: str, lane: Lane) -> bool:
+    """Serve one want, whatever happens; tell whether anything changed."""
+    try:
+        token = desk.wanted.begin(text)
+        if token is None:
+            return False  # who is at it will announce it to all
+        try:
+            return _serve_alone(desk, text, lane)
+        finally:
+            desk.wanted.end(text, token)
+    except RedisDown:
+        log.warning("want_not_served", want=text)
+        return False
+
+
+def _serve_alone(desk: Desk, text: str, lane: Lane) -> bool:
+    settled = desk.wanted.find_outcome(text)
+    if settled is not None:
+        desk.wanted.announce(text, settled)
+        return False
+    try:
+        saved = _refresh(desk, parse_want(text), Calls(desk.budget, lane=lane))
+    except RedisDown:
+        raise
+    except AppError as error:
+        if isinstance(error, OverBudget) and lane is not Lane.INTERACTIVE:
+            return False  # no fact about the want: a person who asks may well be allowed
+        log.info("want_failed", want=text, code=error.code)
+        desk.wanted.post(text, outcomes.describe(error), life_s=outcomes.life_s(error))
+        return False
+    except Exception:  # noqa: BLE001 - the outermost loop of one want: the others go on
+        log.exception("want_failed", want=text)
+        desk.wanted.post(text, outcomes.describe(AppError("internal")), life_s=freshness.FAILED_S)
+        return False
+    desk.wanted.post(text, {"code": outcomes.OK}, life_s=freshness.SETTLED_S)
+    return saved.changed
+
+
+def _refresh(desk: Desk, want: Want, calls: Calls) -> Saved:
+    match want.kind:
+        case Kind.QUOTE:
+            return refresh_quote(desk, calls, want.subject)
+        case Kind.COMPANY:
+            return refresh_company(desk, calls, want.subject)
+        case Kind.NEWS:
+            return refresh_news(desk, calls, want)
+        case Kind.FOREX:
+            return refresh_forex(desk, calls, want.subject)

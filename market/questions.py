@@ -1,0 +1,136 @@
+"""The questions that people ask, and the way of the quote: from memory if at all possible."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import orjson
+from sqlalchemy.orm import Session
+
+from infra.asking import Asking
+from infra.db import Sessions, transact
+from infra.redis import RedisDown
+from market import companies, forex, freshness, news, quotes
+from market.board import QuoteBoard
+from market.documents import Document, show
+from market.models import News
+from market.news import GENERAL, Span
+from market.reading import Question, Reading
+from market.symbols import SymbolClass, class_of
+from market.wants import Kind, Want
+
+_NOTED_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class NewsFound:
+    """Articles, and what is to be said of them as a whole: age, source, stale."""
+
+    articles: list[News]
+    about: Document
+
+
+class Market:
+    """What one process needs to answer questions about the market."""
+
+    def __init__(self, *, asking: Asking, reads: Sessions) -> None:
+        self.board = QuoteBoard()
+        self.asking = asking
+        self._reads = reads
+        self._reading = Reading(asking=asking, reads=reads)
+        self._notes: set[asyncio.Task[None]] = set()
+
+    def find_quote(self, symbol: str, *, max_age_s: float) -> bytes | None:
+        """Find a fresh quote in memory, as JSON."""
+        posted = self.board.find(symbol)
+        if posted is None or not posted.is_fresh(max_age_s):
+            return None
+        if time.monotonic() > posted.noted_until_s:
+            posted.noted_until_s = time.monotonic() + _NOTED_EVERY_S
+            self._note(symbol)
+        return posted.body()
+
+    async def quote(self, symbol: str, *, max_age_s: float, asker: str | None) -> bytes:
+        """Answer with a quote as JSON.
+
+        Raises:
+            UnknownSymbol: there is none.
+            TooManyNewSymbols: the asker is anonymous and asks for too many.
+            Transient: it cannot be had now, and nothing is stored.
+        """
+        if asker is not None:
+            # A stranger may not spend the budget on being fresher than everybody else.
+            max_age_s = max(max_age_s, freshness.QUOTE_S)
+            if (body := self.find_quote(symbol, max_age_s=max_age_s)) is not None:
+                return body
+        want = Want(Kind.QUOTE, symbol)
+        found = await self._reading.answer(
+            Question(want, max_age_s, lambda s: quotes.find_stored(s, symbol), asker)
+        )
+        if not found.stale:
+            self.board.apply(found.document)
+            self._note(symbol)
+        return orjson.dumps(show(found.document, class_of(symbol), stale=found.stale))
+
+    async def company(self, symbol: str, *, asker: str | None) -> Document:
+        """Answer with a company's profile.
+
+        Raises:
+            UnknownSymbol: there is none.
+            TooManyNewSymbols: the asker is anonymous and asks for too many.
+            Transient: it cannot be had now, and nothing is stored.
+        """
+        want = Want(Kind.COMPANY, symbol)
+        found = await self._reading.answer(
+            Question(want, freshness.COMPANY_S, lambda s: companies.find_stored(s, symbol), asker)
+        )
+        return show(found.document, class_of(symbol), stale=found.stale)
+
+    async def forex(self, base: str, *, max_age_s: float, asker: str | None) -> Document:
+        """Answer with the exchange rates of a base currency.
+
+        Raises:
+            UnknownSymbol: there is no such currency.
+            TooManyNewSymbols: the asker is anonymous and asks for too many.
+            Transient: they cannot be had now, and none are stored.
+        """
+        want = Want(Kind.FOREX, base)
+        found = await self._reading.answer(
+            Question(want, max_age_s, lambda s: forex.find_stored(s, base), asker)
+        )
+        return show(found.document, SymbolClass.FOREX, stale=found.stale)
+
+    async def news(
+        self, feed: str, span: Span, *, rows: Callable[[Session], list[News]], asker: str | None
+    ) -> NewsFound:
+        """Answer with a feed's articles, those that `rows` reads from the tables.
+
+        Raises:
+            TooManyNewSymbols: the asker is anonymous and asks for too many.
+            Transient: they cannot be had now, and none are stored.
+        """
+        want = Want(Kind.NEWS, feed, None if feed == GENERAL else span)
+        found = await self._reading.answer(
+            Question(
+                want,
+                freshness.NEWS_S,
+                lambda session: news.find_stored(session, feed=feed, span=span),
+                asker,
+                # The provider is asked for every choice of days anew.
+                always_counts=True,
+            )
+        )
+        articles = await asyncio.to_thread(transact, self._reads, rows)
+        return NewsFound(articles, show(found.document, SymbolClass.EQUITY, stale=found.stale))
+
+    def _note(self, symbol: str) -> None:
+        """Remember in the background that somebody asked, so that the symbol is kept fresh."""
+        note = asyncio.create_task(self._note_quietly(symbol))
+        self._notes.add(note)
+        note.add_done_callback(self._notes.discard)
+
+    async def _note_quietly(self, symbol: str) -> None:
+        with suppress(RedisDown):
+            await self.asking.note(symbol)

@@ -1,0 +1,134 @@
+"""The refresh of one answer: ask the provider, store what is good, cache it.
+
+Storing and the event are one transaction; the cache follows the commit, so that nobody is shown
+what was not kept.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from infra.budget import CallBudget
+from infra.cache import Cache
+from infra.db import Sessions, is_duplicate, transact
+from infra.wanted import Wanted
+from market import companies, freshness, news, quotes
+from market.calls import Calls
+from market.documents import Document
+from market.finnhub import Finnhub
+from market.quotes import Saved
+from market.shapes import Article
+from market.upstream import BadAnswer, UnknownSymbol
+from market.wants import Kind, Want
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a refresh works with; `source` says what the provider's figures are to be called."""
+
+    sessions: Sessions
+    finnhub: Finnhub
+    budget: CallBudget
+    wanted: Wanted
+    cache: Cache
+    source: str
+
+
+def refresh_quote(desk: Desk, calls: Calls, symbol: str) -> Saved:
+    """Refresh the quote of a symbol of any class.
+
+    Raises:
+        UnknownSymbol: neither the provider nor we know it.
+        UpstreamFailed: there is no usable answer now; what is stored stays.
+    """
+    figures = _ask(
+        desk, calls, lambda: desk.finnhub.quote(symbol), lambda s: quotes.find_stored(s, symbol)
+    )
+    saved = transact(
+        desk.sessions,
+        lambda session: quotes.save(session, symbol=symbol, figures=figures, source=desk.source),
+    )
+    _keep(desk, Want(Kind.QUOTE, symbol), saved.document)
+    return saved
+
+
+def refresh_company(desk: Desk, calls: Calls, symbol: str) -> Saved:
+    """Refresh a company's profile.
+
+    Raises:
+        UnknownSymbol: neither the provider nor we know it.
+        UpstreamFailed: there is no usable answer now; what is stored stays.
+    """
+    profile = _ask(
+        desk,
+        calls,
+        lambda: desk.finnhub.profile(symbol),
+        lambda session: companies.find_stored(session, symbol),
+    )
+    saved = transact(
+        desk.sessions,
+        lambda session: companies.save(session, symbol=symbol, profile=profile, source=desk.source),
+    )
+    _keep(desk, Want(Kind.COMPANY, symbol), saved.document)
+    return saved
+
+
+def refresh_news(desk: Desk, calls: Calls, want: Want) -> Saved:
+    """Refresh the news of a feed; the articles are read from the tables, the cache holds a mark.
+
+    Raises:
+        UpstreamFailed: there is no usable answer now; what is stored stays.
+    """
+    articles = calls.make(lambda: _fetch_news(desk, want))
+    added = _save_news(desk, want, articles)
+    mark = news.describe_fetch(datetime.now(UTC), desk.source)
+    _keep(desk, want, mark)
+    return Saved(mark, changed=added > 0)
+
+
+def keep_forex(desk: Desk, base: str, document: Document) -> None:
+    """Cache the rates of a base."""
+    _keep(desk, Want(Kind.FOREX, base), document)
+
+
+def _ask(
+    desk: Desk,
+    calls: Calls,
+    fetch: Callable[[], T],
+    find_stored: Callable[[Session], Document | None],
+) -> T:
+    """Call the provider; that it no longer knows what it knew before is a glitch, not a fact."""
+    try:
+        return calls.make(fetch)
+    except UnknownSymbol:
+        if transact(desk.sessions, find_stored) is None:
+            raise
+        raise BadAnswer("it is empty where there was an answer before") from None
+
+
+def _fetch_news(desk: Desk, want: Want) -> list[Article]:
+    if want.span is None:
+        return desk.finnhub.general_news()
+    return desk.finnhub.company_news(want.subject, first=want.span.first, last=want.span.last)
+
+
+def _save_news(desk: Desk, want: Want, articles: list[Article]) -> int:
+    def save(session: Session) -> int:
+        return news.save(session, feed=want.subject, articles=articles, source=desk.source)
+
+    try:
+        return transact(desk.sessions, save)
+    except IntegrityError as error:
+        if not is_duplicate(error):
+            raise
+        return transact(desk.sessions, save)
+
+
+def _keep(desk: Desk, want: Want, document: Document) -> None:
+    desk.cache.put(want.cache_key, document, life_s=freshness.CACHED_S[want.kind])

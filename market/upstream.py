@@ -1,0 +1,69 @@
+"""What can go wrong between us and the provider, in our own words."""
+
+from infra.errors import NotFound, Transient
+
+
+class UnknownSymbol(NotFound):
+    """The provider knows no such symbol, currency or company."""
+
+    code = "unknown_symbol"
+
+    def __init__(self, symbol: str) -> None:
+        super().__init__(f"Nothing is known about {symbol}.", symbol=symbol)
+
+
+class UpstreamFailed(Transient):
+    """The provider gave no answer that we can use; each kind says why."""
+
+    code = "market_unavailable"
+
+
+class NoAccess(UpstreamFailed):
+    """The key's plan does not include this: a lasting fact, no reason to try again."""
+
+    code = "no_access"
+
+    def __init__(self, what: str, *, retry_after_s: int = 3600) -> None:
+        super().__init__(
+            f"The market data plan in use does not include {what}.", retry_after_s=retry_after_s
+        )
+
+
+class RateLimited(UpstreamFailed):
+    """The provider says that too many calls were made."""
+
+    code = "rate_limited"
+
+    def __init__(self, *, retry_after_s: int = 10) -> None:
+        super().__init__("The market data provider asks for a pause.", retry_after_s=retry_after_s)
+
+
+class OverBudget(UpstreamFailed):
+    """Our own budget allows no call now."""
+
+    code = "over_budget"
+
+    def __init__(self, *, retry_after_s: int = 1) -> None:
+        super().__init__(
+            "The budget of calls to the market data provider is used up for the moment.",
+            retry_after_s=retry_after_s,
+        )
+
+
+class FinnhubUnavailable(UpstreamFailed):
+    """No answer in time, or the provider's own failure."""
+
+    def __init__(self, why: str, *, retry_after_s: int = 5) -> None:
+        super().__init__(
+            f"The market data provider cannot be reached: {why}.", retry_after_s=retry_after_s
+        )
+
+
+class BadAnswer(UpstreamFailed):
+    """The provider answered with something that cannot be true; it is kept out of everything."""
+
+    def __init__(self, why: str, *, retry_after_s: int = 5) -> None:
+        super().__init__(
+            f"The market data provider's answer cannot be used: {why}.",
+            retry_after_s=retry_after_s,
+        )
