@@ -1,5 +1,6 @@
 """Passwords: how they are hashed, and how long a check may take."""
 
+import secrets
 import threading
 import unicodedata
 
@@ -25,7 +26,7 @@ class Passwords:
     def __init__(self) -> None:
         self._hasher = PasswordHash((Argon2Hasher(memory_cost=19_456, time_cost=2, parallelism=1),))
         self._turns = threading.BoundedSemaphore(_AT_ONCE)
-        self._nobodys = self.hash("the hash that unknown users are checked against")
+        self._nobodys = self.hash(secrets.token_hex(16))
 
     def hash(self, password: str) -> str:
         """Make the text to store: method, cost, salt and hash."""
@@ -43,7 +44,7 @@ class Passwords:
                 fits = self._hasher.verify(_normalised(password), stored or self._nobodys)
             except UnknownHashError:  # not one of ours: nobody's password fits it
                 return False
-        return fits and stored is not None
+        return fits and bool(stored)
 
 
 def _normalised(password: str) -> str:
