@@ -6,12 +6,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 MOST_THREADS = 256
+# Each time so much has passed with calls still waiting, twice as many threads take part: calls that
+# answer at once need one thread, and slow ones soon have all they may.
+RECRUIT_EVERY_S = 0.001
 
 
 def answer_groups(
@@ -29,25 +32,13 @@ def answer_groups(
     delays only itself. Subjects without an answer at the deadline are in no group; their calls end
     by their own time-outs. `call` must not raise.
     """
-    waiting = deque(subjects)
-    answers: queue.SimpleQueue[tuple[S, T]] = queue.SimpleQueue()
-
-    def work() -> None:
-        while True:
-            try:
-                subject = waiting.popleft()
-            except IndexError:
-                return
-            answers.put((subject, call(subject)))
-
-    for _ in range(min(limit, len(subjects))):
-        _threads().submit(work)
+    crew = _Crew(call, subjects, limit)
     ends_at = time.monotonic() + deadline_s
     left = len(subjects)
     while left:
-        group = _take_group(answers, ends_at, min(left, group_size), group_wait_s)
+        group = _take_group(crew, ends_at, min(left, group_size), group_wait_s)
         if not group:
-            waiting.clear()  # what has not begun must not begin after the deadline
+            crew.dismiss()
             return
         left -= len(group)
         yield group
@@ -58,21 +49,66 @@ def forget_threads() -> None:
     _threads.cache_clear()
 
 
+class _Crew(Generic[S, T]):
+    """Threads that work through the subjects; more of them the longer it takes."""
+
+    def __init__(self, call: Callable[[S], T], subjects: Sequence[S], limit: int) -> None:
+        self._call = call
+        self._waiting = deque(subjects)
+        self._limit = min(limit, len(subjects), MOST_THREADS)
+        self._size = 0
+        self._grows_at = 0.0
+        self._answers: queue.SimpleQueue[tuple[S, T]] = queue.SimpleQueue()
+
+    def answer(self, until: float) -> tuple[S, T] | None:
+        """Wait for the next answer; None if there was none in time."""
+        while True:
+            self._grow()
+            now = time.monotonic()
+            growing = self._waiting and self._size < self._limit
+            wait_s = min(until - now, RECRUIT_EVERY_S) if growing else until - now
+            try:
+                return self._answers.get(timeout=max(0.0, wait_s))
+            except queue.Empty:
+                if time.monotonic() >= until:
+                    return None
+
+    def dismiss(self) -> None:
+        """Begin no further call."""
+        self._waiting.clear()
+
+    def _grow(self) -> None:
+        now = time.monotonic()
+        if now < self._grows_at or not self._waiting or self._size >= self._limit:
+            return
+        more = min(max(1, self._size), self._limit - self._size)
+        for _ in range(more):
+            _threads().submit(self._work)
+        self._size += more
+        self._grows_at = now + RECRUIT_EVERY_S
+
+    def _work(self) -> None:
+        while True:
+            try:
+                subject = self._waiting.popleft()
+            except IndexError:
+                return
+            self._answers.put((subject, self._call(subject)))
+
+
 @cache
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="outside-call")
 
 
-def _take_group(
-    answers: queue.SimpleQueue[tuple[S, T]], ends_at: float, size: int, wait_s: float
-) -> list[tuple[S, T]]:
+def _take_group(crew: _Crew[S, T], ends_at: float, size: int, wait_s: float) -> list[tuple[S, T]]:
     group: list[tuple[S, T]] = []
     until = ends_at
     while len(group) < size:
-        try:
-            group.append(answers.get(timeout=max(0.0, until - time.monotonic())))
-        except queue.Empty:
+        answered = crew.answer(until)
+        if answered is None:
             break
+        group.append(answered)
         if len(group) == 1:
             until = min(ends_at, time.monotonic() + wait_s)
     return group

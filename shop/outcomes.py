@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra import clock, outbox
+from infra.db import Row
 from infra.logs import log
 from infra.outbox import Change
 from shop import ledger, orders, payments, stock
@@ -42,13 +43,22 @@ HUMAN_AFTER = timedelta(hours=72)
 class Claim:
     """A payment that is ours until the lease ends, with the request to send for it."""
 
-    payment_id: int
-    order_id: int
+    payment: Row
     request: ChargeRequest
     first_sent_at: datetime
     sent_before: bool = False
     may_send: bool = True
     missing_since: datetime | None = None
+
+    @property
+    def payment_id(self) -> int:
+        """The payment's id."""
+        return int(self.payment["id"])
+
+    @property
+    def order_id(self) -> int:
+        """The id of the order that the payment is for."""
+        return int(self.payment["order_id"])
 
 
 Answered = Sequence[tuple[Claim, Answer | Missing]]
@@ -118,14 +128,13 @@ def _pay(
     payment_ids = [claim.payment_id for claim, _ in paid]
     _write_charges(session, {claim.order_id: charge.id for claim, charge in paid}, at=at)
     _close(session, payment_ids, at=at, state=PaymentState.SETTLED, fulfil_at=fulfil_at)
-    gateway = session.scalar(sa.select(Payment.gateway).where(Payment.id == payment_ids[0])) or ""
     ledger.record(
         session,
         [
             Movement(
                 txn=claim.request.key,
                 order_id=claim.order_id,
-                gateway=gateway,
+                gateway=claim.payment["gateway"],
                 amount_minor=claim.request.amount_minor,
                 currency=claim.request.currency,
             )
@@ -134,8 +143,20 @@ def _pay(
     )
     return [
         *orders.advance(session, order_ids, status=OrderStatus.PAID, at=at),
-        *payments.changes(session, payment_ids, kind="payment.succeeded"),
+        *(_succeeded(claim, charge, at) for claim, charge in paid),
     ]
+
+
+def _succeeded(claim: Claim, charge: Succeeded, at: datetime) -> Change:
+    """Tell of a payment as it has just been written; nobody else could change it meanwhile."""
+    written = {
+        **claim.payment,
+        "state": PaymentState.SETTLED,
+        "version": claim.payment["version"] + 1,
+        "updated_at": at,
+    }
+    attempt = {"state": AttemptState.SUCCEEDED, "charge_id": charge.id}
+    return payments.changed("payment.succeeded", written, attempt)
 
 
 def _fail(

@@ -150,34 +150,34 @@ def changes(session: Session, payment_ids: Sequence[int], *, kind: str) -> list[
     ]
 
 
+def changed(kind: str, payment: Row, attempt: Row) -> Change:
+    """Tell subscribers of a change to one payment, whose newest attempt is given."""
+    shown = _public(payment, attempt)
+    return Change(PAYMENTS, kind, f"payments/{shown['id']}", shown["version"], shown)
+
+
 def count_due(session: Session) -> int:
     """Count the payments that a run would take now, up to a thousand."""
     due = sa.select(Payment.id).where(Payment.due_at <= clock.now(session)).limit(1000)
     return session.scalar(sa.select(sa.func.count()).select_from(due.subquery())) or 0
 
 
-def count_attempts(session: Session, order_ids: Sequence[int]) -> dict[int, int]:
-    """Count the charges begun for each of these orders; orders without one are left out."""
+def newest_attempts(session: Session, order_ids: Sequence[int]) -> dict[int, Row]:
+    """Read the newest attempt of each of these orders; orders without one are left out."""
+    table = Attempt.__table__
     rows = session.execute(
-        sa.select(Attempt.order_id, sa.func.max(Attempt.n))
-        .where(Attempt.order_id.in_(order_ids))
-        .group_by(Attempt.order_id)
+        sa.select(table)
+        .where(table.c.order_id.in_(order_ids))
+        .order_by(table.c.order_id, table.c.n)
     )
-    return dict(rows.tuples().all())
+    return {row["order_id"]: row for row in rows.mappings()}
 
 
 def _public_all(session: Session, payment_ids: Sequence[int]) -> list[dict[str, Any]]:
-    payment, attempt = Payment.__table__, Attempt.__table__
-    rows = session.execute(
-        sa.select(payment).where(payment.c.id.in_(payment_ids)).order_by(payment.c.id)
-    )
+    table = Payment.__table__
+    rows = session.execute(sa.select(table).where(table.c.id.in_(payment_ids)).order_by(table.c.id))
     found = rows.mappings().all()
-    attempts = session.execute(
-        sa.select(attempt.c.order_id, attempt.c.state, attempt.c.charge_id, attempt.c.reason)
-        .where(attempt.c.order_id.in_([row["order_id"] for row in found]))
-        .order_by(attempt.c.order_id, attempt.c.n)
-    ).mappings()
-    newest: dict[int, Row] = {row["order_id"]: row for row in attempts}
+    newest = newest_attempts(session, [row["order_id"] for row in found])
     return [_public(row, newest.get(row["order_id"], {})) for row in found]
 
 

@@ -7,7 +7,7 @@ what may have happened, and the next run asks, or repeats under the same key.
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,6 +32,20 @@ BUDGET_S = 5.0
 MOST_TRIES = 10
 # Gateways forget keys after about a day; from here on we only ask.
 SEND_AGAIN_FOR = timedelta(hours=20)
+
+
+_CLAIMED = (
+    "id",
+    "order_id",
+    "user_id",
+    "gateway",
+    "amount_minor",
+    "currency",
+    "token",
+    "tries",
+    "version",
+    "created_at",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +100,18 @@ def claim(
         .values(lease_token=token, lease_until=now + LEASE, tries=Payment.tries + 1)
         .execution_options(synchronize_session=False)
     )
-    live = _live_attempts(session, taken)
+    tried = payments.newest_attempts(session, [row["order_id"] for row in taken])
+    live = {order_id: row for order_id, row in tried.items() if row["live_order"] is not None}
     claims = [_resume(row, live[row["order_id"]], now) for row in taken if row["order_id"] in live]
     _mark_sending(session, claims, now)
-    return claims + _begin(session, [row for row in taken if row["order_id"] not in live], now)
+    fresh = [row for row in taken if row["order_id"] not in live]
+    return claims + _begin(session, fresh, tried, now)
 
 
 def _lock_due(session: Session, *, limit: int, gateway: str, now: datetime) -> Sequence[Row]:
     table = Payment.__table__
     query = (
-        sa.select(table)
+        sa.select(*(table.c[name] for name in _CLAIMED))
         .where(
             table.c.due_at <= now,
             sa.or_(table.c.lease_until.is_(None), table.c.lease_until <= now),
@@ -130,22 +146,10 @@ def _hand_to_human(session: Session, payment_ids: list[int], now: datetime) -> N
         outbox.record(session, outcomes.hold_for_human(session, payment_ids, at=now))
 
 
-def _live_attempts(session: Session, taken: Sequence[Row]) -> dict[int, Row]:
-    table = Attempt.__table__
-    rows = session.execute(
-        sa.select(table).where(
-            table.c.order_id.in_([row["order_id"] for row in taken]),
-            table.c.live_order.is_not(None),
-        )
-    )
-    return {row["order_id"]: row for row in rows.mappings()}
-
-
 def _resume(payment: Row, attempt: Row, now: datetime) -> Claim:
     first_sent_at = attempt["first_sent_at"]
     return Claim(
-        payment_id=payment["id"],
-        order_id=payment["order_id"],
+        payment=payment,
         request=ChargeRequest.from_document(orjson.loads(attempt["request"])),
         first_sent_at=first_sent_at or now,
         sent_before=first_sent_at is not None,
@@ -165,14 +169,15 @@ def _mark_sending(session: Session, claims: Sequence[Claim], now: datetime) -> N
         )
 
 
-def _begin(session: Session, fresh: Sequence[Row], now: datetime) -> list[Claim]:
+def _begin(
+    session: Session, fresh: Sequence[Row], tried: Mapping[int, Row], now: datetime
+) -> list[Claim]:
     """Write the next attempt of each order; the keys of earlier ones are never used again."""
     if not fresh:
         return []
-    tried = payments.count_attempts(session, [row["order_id"] for row in fresh])
     claims, rows = [], []
     for row in fresh:
-        n = tried.get(row["order_id"], 0) + 1
+        n = tried[row["order_id"]]["n"] + 1 if row["order_id"] in tried else 1
         request = ChargeRequest(
             key=f"{row['order_id']}:{n}",
             reference=str(row["order_id"]),
@@ -180,7 +185,7 @@ def _begin(session: Session, fresh: Sequence[Row], now: datetime) -> list[Claim]
             currency=row["currency"],
             token=row["token"],
         )
-        claims.append(Claim(row["id"], row["order_id"], request, first_sent_at=now))
+        claims.append(Claim(row, request, first_sent_at=now))
         rows.append(_attempt_row(row, n, request, now))
     session.execute(sa.insert(Attempt.__table__), rows)  # type: ignore[arg-type] # FromClause
     return claims

@@ -4,7 +4,7 @@ An outcome is yes, no or unknown. Unknown is anything that leaves a doubt about 
 it never gets a new key and is resolved by asking.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 
@@ -20,7 +20,7 @@ class ChargeRequest:
 
     def as_document(self) -> dict[str, Any]:
         """Lay it out for storage."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Self:
