@@ -1,0 +1,1 @@
+"""Benchmarks against peers: both sides in one run, on private servers; only ratios count."""
