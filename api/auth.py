@@ -118,7 +118,9 @@ def issue_token(
     return TokenOut(access_token=issued.access_token, expires_in=issued.expires_in_s)
 
 
-@router.get("/me", responses=problems(TokenRequired, BadToken, TokenExpired, UserNotFound))
+@router.get(
+    "/me", responses=problems(TokenRequired, BadToken, TokenExpired, TokenRevoked, UserNotFound)
+)
 def me(caller: CurrentCaller, reads: Reads) -> UserOut:
     """Show who you are to us."""
     with reads() as session:
@@ -128,10 +130,13 @@ def me(caller: CurrentCaller, reads: Reads) -> UserOut:
 @router.post(
     "/logout",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=problems(TokenRequired, BadToken, TokenExpired, TokenRevoked),
+    responses=problems(TokenRequired, BadToken, TokenExpired),
 )
 def sign_out(request: Request, gate: SignInGate, sessions: Sessions) -> None:
-    """End the access token that this request is sent with, at once and everywhere."""
+    """End the access token that this request is sent with, at once and everywhere.
+
+    A repeat is answered alike.
+    """
     token = access.sent_token(request)
     if token is None:
         raise TokenRequired

@@ -31,7 +31,7 @@ _TOO_LARGE = _Fault(
 _TOO_SLOW = _Fault(
     HTTPStatus.REQUEST_TIMEOUT,
     "body_too_slow",
-    f"The body did not arrive within {BODY_TIMEOUT_S} seconds.",
+    "The body did not arrive in time.",
 )
 # Nobody reads this one; it keeps a body that was cut off from being taken for a whole one.
 _CUT_OFF = _Fault(HTTPStatus.BAD_REQUEST, "body_incomplete", "The body was cut off.")
@@ -43,8 +43,9 @@ class RequestGuard:
     A body is read here in full, at most `MAX_BODY_BYTES`, and handed on to be read again.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, body_timeout_s: float = BODY_TIMEOUT_S) -> None:
         self._app = app
+        self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -54,7 +55,7 @@ class RequestGuard:
         fault = _fault_in_query(scope["query_string"])
         if fault is None and _has_body(scope):
             sent = Headers(scope=scope)
-            body = await _read(sent, receive)
+            body = await _read(sent, receive, self._body_timeout_s)
             fault = body if isinstance(body, _Fault) else _fault_in_body(sent, body)
             if not isinstance(body, _Fault):
                 receive = _replay(body, receive)
@@ -83,12 +84,12 @@ def _has_body(scope: Scope) -> bool:
     return any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
 
 
-async def _read(headers: Headers, receive: Receive) -> bytes | _Fault:
+async def _read(headers: Headers, receive: Receive, timeout_s: float) -> bytes | _Fault:
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > MAX_BODY_BYTES:
         return _TOO_LARGE
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             return await _read_all(receive)
     except TimeoutError:
         return _TOO_SLOW

@@ -1,0 +1,154 @@
+"""The API as real processes, one for each AUTH_MODE, over SQLite and a private Valkey."""
+
+import itertools
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from accounts import users
+from accounts.tables import Role
+from accounts.users import Changes
+from infra.db import open_database, transact
+from tests.support.databases import sqlite_template
+from tests.support.fleet import Fleet, Service
+from tests.support.http import plain_client
+from tests.support.processes import Nursery
+from tests.support.valkey import Valkey
+
+SECRET_KEY = "a-signing-key-for-tests-only-0123456789abcdef"
+PASSWORD = "correct horse battery staple"
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Api:
+    """A running API and its database."""
+
+    service: Service
+    database_url: str
+
+    @property
+    def url(self) -> str:
+        return self.service.url
+
+    def client(self, token: str | None = None, **headers: str) -> httpx.Client:
+        """Open a client, signed in when there is a token."""
+        client = plain_client(self.url)
+        client.headers.update(headers)
+        if token is not None:
+            client.headers["Authorization"] = f"Bearer {token}"
+        return client
+
+    def log(self) -> str:
+        return self.service.child.log()
+
+
+@dataclass(frozen=True)
+class Person:
+    """A registered user, signed in."""
+
+    id: int
+    email: str
+    token: str
+
+
+def register(api: Api, role: Role = Role.USER) -> Person:
+    """Register a new user over HTTP, give him a role in the database, and sign him in."""
+    email = f"person{next(_numbers)}@example.com"
+    with api.client() as client:
+        made = client.post(
+            "/auth/register", json={"email": email, "password": PASSWORD, "name": "Ada"}
+        )
+        assert made.status_code == httpx.codes.CREATED, made.text
+        user_id = made.json()["id"]
+        _give_role(api.database_url, user_id, role)
+        return Person(id=user_id, email=email, token=sign_in(client, email))
+
+
+def sign_in(client: httpx.Client, email: str, password: str = PASSWORD) -> str:
+    """Get an access token."""
+    answer = client.post("/auth/token", data={"username": email, "password": password})
+    assert answer.status_code == httpx.codes.OK, answer.text
+    token: str = answer.json()["access_token"]
+    return token
+
+
+@pytest.fixture(scope="session")
+def api_of(
+    nursery: Nursery,
+    valkey_server: Valkey,
+    shared_dir: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator["Starter"]:
+    with nursery.group():
+        yield Starter(nursery, valkey_server, shared_dir, tmp_path_factory)
+
+
+class Starter:
+    """Starts an API with a database of its own."""
+
+    def __init__(
+        self,
+        nursery: Nursery,
+        valkey: Valkey,
+        shared_dir: Path,
+        tmp_path_factory: pytest.TempPathFactory,
+    ) -> None:
+        self._nursery = nursery
+        self._valkey = valkey
+        self._shared_dir = shared_dir
+        self._tmp_path_factory = tmp_path_factory
+
+    def __call__(self, auth_mode: str, **env: str) -> Api:
+        home = self._tmp_path_factory.mktemp("api")
+        shutil.copyfile(sqlite_template(self._shared_dir), home / "tradepost.db")
+        settings = {
+            "AUTH_MODE": auth_mode,
+            "SECRET_KEY": SECRET_KEY,
+            "DATABASE_URL": f"sqlite:///{home / 'tradepost.db'}",
+            "BROKER_URL": self._valkey.url(),
+            "LOG_FORMAT": "json",
+            "DATA_DIR": str(home),
+            **env,
+        }
+        fleet = Fleet(self._nursery, settings, home)
+        return Api(fleet.api(path="/healthz"), settings["DATABASE_URL"])
+
+
+@pytest.fixture(scope="session")
+def closed_api(api_of: Starter) -> Api:
+    """An API with AUTH_MODE=required."""
+    return api_of("required")
+
+
+@pytest.fixture(scope="session")
+def open_api(api_of: Starter) -> Api:
+    """An API with AUTH_MODE=open."""
+    return api_of("open")
+
+
+@pytest.fixture
+def person(closed_api: Api) -> Person:
+    """A user of his own for the test."""
+    return register(closed_api)
+
+
+@pytest.fixture
+def admin(closed_api: Api) -> Person:
+    """An admin of his own for the test."""
+    return register(closed_api, Role.ADMIN)
+
+
+def _give_role(database_url: str, user_id: int, role: Role) -> None:
+    database = open_database(database_url)
+    try:
+        transact(
+            database.sessions,
+            lambda session: users.update(session, user_id, changes=Changes(role=role)),
+        )
+    finally:
+        database.engine.dispose()
