@@ -10,6 +10,6 @@ beat_schedule = {
     "settle due refunds": {"task": "refunds.settle", "schedule": 2.0},
     "publish committed events": {"task": "events.publish", "schedule": 1.0},
     "run requested syncs": {"task": "products.sync", "schedule": 2.0},
-    "refresh the watchlist": {"task": "market.refresh_watchlist", "schedule": 15.0},
+    "refresh the watchlist": {"task": "market.refresh_watchlist", "schedule": 10.0},
     "refresh what was asked for": {"task": "market.refresh", "schedule": 5.0},
 }

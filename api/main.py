@@ -17,6 +17,7 @@ from api import (
     errors,
     events,
     home,
+    market,
     openapi,
     orders,
     payments,
@@ -32,9 +33,10 @@ from infra.settings import AuthMode, Settings, load_settings
 from workers.app import hurry_for_requests
 
 # Asked most, looked at first: a request is compared with each router's routes in turn.
-_ROUTERS = (products, orders, payments, events, auth, users, probes, home)
+_ROUTERS = (market, products, orders, payments, events, auth, users, probes, home)
 # What runs beside the requests as long as the process does.
 _COMPANIONS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
+    market.serving,
     events.following,
 )
 

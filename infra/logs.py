@@ -16,8 +16,8 @@ _SHARED: list[Processor] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
 ]
-# These two tell every request and every message; our own events say what a reader needs.
-_CHATTY = ("httpx", "httpcore")
+# These tell every request, message and tick; our own events say what a reader needs.
+_CHATTY = ("httpx", "httpcore", "celery.app.trace", "celery.worker.strategy", "celery.beat")
 
 
 def configure(settings: Settings, *, service: str) -> None:
