@@ -126,15 +126,15 @@ class CallBudget:
         Raises:
             RedisDown: nobody knows what is left, so nothing may be called.
         """
-        numbers = [
+        numbers = (
             MINUTE_MS,
             SECOND_MS,
             self._limits.share(lane),
             self._limits.per_second,
             self._limits.gap_ms(lane),
-        ]
+        )
         with translated():
-            wait_ms = self._take(keys=self._keys, args=[_text(now_ms), *numbers, lane.value])
+            wait_ms = self._take(keys=self._keys, args=(_text(now_ms), *numbers, lane.value))
         return int(wait_ms) / 1000
 
     def pause(self, *, for_s: float = PAUSE_S, now_ms: int | None = None) -> float:
@@ -146,7 +146,7 @@ class CallBudget:
         Raises:
             RedisDown: the pause could not be noted; without Redis nothing is called either.
         """
-        args = [_text(now_ms), int(for_s * 1000), LONGEST_PAUSE_S * 1000]
+        args = (_text(now_ms), int(for_s * 1000), LONGEST_PAUSE_S * 1000)
         with translated():
             return int(self._pause(keys=self._keys, args=args)) / 1000
 

@@ -111,7 +111,7 @@ class Wanted:
         with translated():
             self._client.zremrangebyscore(key, "-inf", since)
             found = self._client.zrevrange(key, 0, limit - 1)
-        return [name.decode() for name in found]
+        return [bytes(name).decode() for name in found]  # type: ignore[arg-type] # bytes
 
     def _flight_key(self, want: str) -> str:
         return f"{self._name}:flight:{want}"

@@ -18,14 +18,10 @@ def lock(session: Session, kind: type[T], key: str) -> T:
         return found
     try:
         with session.begin_nested():
-            made = kind(**{_key_name(kind): key, "version": 0})
+            made = kind(**{kind.__mapper__.primary_key[0].name: key, "version": 0})
             session.add(made)
     except sa.exc.IntegrityError as error:
         if not is_duplicate(error):
             raise
         return session.get_one(kind, key, with_for_update=True, populate_existing=True)
     return made
-
-
-def _key_name(kind: type[Instrument] | type[Company] | type[ForexTable]) -> str:
-    return str(sa.inspect(kind).primary_key[0].name)

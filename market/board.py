@@ -51,8 +51,9 @@ class Posted:
 class QuoteBoard:
     """The latest quote of each symbol that this process has heard of."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, most_symbols: int = MOST_SYMBOLS) -> None:
         self._posted: dict[str, Posted] = {}
+        self._most_symbols = most_symbols
 
     def find(self, symbol: str) -> Posted | None:
         """Find a symbol's latest quote, however old."""
@@ -75,5 +76,5 @@ class QuoteBoard:
             confirmed_s=time.monotonic() - age_s,
             noted_until_s=before.noted_until_s if before else 0.0,
         )
-        if len(self._posted) > MOST_SYMBOLS:
+        if len(self._posted) > self._most_symbols:
             del self._posted[next(iter(self._posted))]

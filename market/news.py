@@ -120,7 +120,7 @@ def _ids_by_provider_id(session: Session, articles: Sequence[Article]) -> dict[i
                 News.provider_id.in_(ids[start : start + _CHUNK])
             )
         )
-        found |= dict(rows.tuples().all())
+        found |= dict(rows.all())
     return found
 
 

@@ -95,7 +95,7 @@ def map_confirmed_at(session: Session, symbols: Sequence[str]) -> dict[str, date
             Instrument.symbol.in_(symbols), Instrument.fetched_at.is_not(None)
         )
     )
-    return {symbol: at for symbol, at in rows.tuples() if at is not None}
+    return {symbol: at for symbol, at in rows if at is not None}
 
 
 def _refuse_wrong_time(

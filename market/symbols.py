@@ -20,8 +20,9 @@ _FOREX_EXCHANGES = frozenset(
         "FHFX",
     }
 )
-_SYMBOL = re.compile(r"[A-Z0-9.:_^-]{1,32}")
-_CURRENCY = re.compile(r"[A-Z]{3}")
+# Matched before the case is changed: some other letters have A-Z as their upper case.
+_SYMBOL = re.compile(r"[A-Za-z0-9.:_^-]{1,32}")
+_CURRENCY = re.compile(r"[A-Za-z]{3}")
 _COIN = re.compile(r"[A-Z0-9]{1,12}")
 _CRYPTO_EXCHANGE, _CRYPTO_CURRENCY = "BINANCE", "USDT"
 
@@ -72,10 +73,10 @@ def parse_symbol(text: str) -> str:
     Raises:
         InvalidSymbol: it cannot be one.
     """
-    symbol = text.strip(" ").upper()
-    if not _SYMBOL.fullmatch(symbol):
+    text = text.strip(" ")
+    if not _SYMBOL.fullmatch(text):
         raise InvalidSymbol("a symbol")
-    return symbol
+    return text.upper()
 
 
 def parse_crypto(text: str) -> str:
@@ -101,10 +102,10 @@ def parse_currency(text: str) -> str:
     Raises:
         InvalidCurrency: it cannot be one.
     """
-    currency = text.strip(" ").upper()
-    if not _CURRENCY.fullmatch(currency):
+    text = text.strip(" ")
+    if not _CURRENCY.fullmatch(text):
         raise InvalidCurrency
-    return currency
+    return text.upper()
 
 
 def class_of(symbol: str) -> SymbolClass:

@@ -1,0 +1,82 @@
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import httpx
+import pytest
+
+from infra import redis
+from infra.budget import CallBudget, Limits
+from infra.cache import Cache
+from infra.db import Database
+from infra.wanted import Wanted
+from market.finnhub import Finnhub
+from market.refresh import Desk
+from tests.support.processes import Nursery
+from tests.support.sandbox import Sandbox
+from tests.support.valkey import Valkey
+
+
+@pytest.fixture
+def key() -> str:
+    return "the-key-that-nobody-may-see"
+
+
+@pytest.fixture(scope="session")
+def _standing_sandbox(
+    nursery: Nursery, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Sandbox]:
+    sandbox = Sandbox(nursery, tmp_path_factory.mktemp("market-sandbox"))
+    yield sandbox
+    sandbox.stop()
+
+
+@pytest.fixture
+def sandbox(_standing_sandbox: Sandbox) -> Iterator[Sandbox]:
+    """The stand-ins without faults and with all counts at zero; Finnhub counts no limits."""
+    if not _standing_sandbox.child.is_running:
+        _standing_sandbox.restart()
+    _standing_sandbox.reset()
+    _switch(_standing_sandbox, "limits", per_minute=None, per_second=None)
+    yield _standing_sandbox
+    _switch(_standing_sandbox, "premium", enabled=False)
+
+
+def _switch(sandbox: Sandbox, what: str, **body: object) -> None:
+    url = f"{sandbox.finnhub_url.removesuffix('/api/v1')}/admin/{what}"
+    httpx.post(url, json=body, trust_env=False).raise_for_status()
+
+
+@pytest.fixture
+def switch(sandbox: Sandbox) -> Callable[..., None]:
+    """Turns a switch of the stand-in: `switch("premium", enabled=True)`."""
+    return partial(_switch, sandbox)
+
+
+@pytest.fixture
+def finnhub(sandbox: Sandbox, key: str) -> Iterator[Finnhub]:
+    finnhub = Finnhub(sandbox.finnhub_url, key=key)
+    yield finnhub
+    finnhub.close()
+
+
+@pytest.fixture
+def make_desk(finnhub: Finnhub, valkey: Valkey) -> Callable[..., Desk]:
+    """Builds desks over any database; the budget is wide unless told otherwise."""
+
+    def make(database: Database, *, per_minute: int = 60_000, per_second: int = 1000) -> Desk:
+        client = redis.connect(valkey.url(2))
+        return Desk(
+            sessions=database.sessions,
+            finnhub=finnhub,
+            budget=CallBudget(client, name="finnhub", limits=Limits(per_minute, per_second)),
+            wanted=Wanted(client, name="market"),
+            cache=Cache(client),
+            source="simulated",
+        )
+
+    return make
+
+
+@pytest.fixture
+def desk(make_desk: Callable[..., Desk], database: Database) -> Desk:
+    return make_desk(database)

@@ -1,0 +1,276 @@
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import orjson
+import pytest
+import sqlalchemy as sa
+
+from infra.budget import Lane
+from infra.db import Database, open_database
+from infra.outbox import Event
+from market import forex
+from market.drain import drain
+from market.models import ForexRate, News, Quote
+from market.refresh import Desk
+from tests.support.processes import free_port
+from tests.support.sandbox import Sandbox
+from tests.support.valkey import Valkey
+
+
+def want(desk: Desk, *wants: str, lane: Lane = Lane.INTERACTIVE) -> None:
+    desk.wanted.add(wants, lane=lane)
+
+
+def serve(desk: Desk, *wants: str) -> dict[str, object]:
+    """Serve wants; return what became of the last one."""
+    want(desk, *wants)
+    drain(desk)
+    return desk.wanted.find_outcome(wants[-1]) or {}
+
+
+def forget_outcomes(valkey: Valkey) -> None:
+    """Let the seconds pass for which an outcome settles a want."""
+    with valkey.client(2) as client:
+        for key in client.scan_iter("market:outcome:*"):
+            client.delete(key)
+
+
+def list_events(database: Database) -> list[tuple[str, str]]:
+    with database.reads() as session:
+        return list(session.execute(sa.select(Event.type, Event.subject)))
+
+
+def count(database: Database, table: type) -> int:
+    with database.reads() as session:
+        return session.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+
+
+def test_a_quote_is_stored_cached_and_published(desk: Desk, database: Database) -> None:
+    outcome = serve(desk, "quote AAPL")
+
+    cached = desk.cache.find("market:answer:quote AAPL")
+    assert outcome == {"code": "ok"}
+    assert cached is not None
+    assert cached["source"] == "simulated"
+    assert list_events(database) == [("quote.updated", "quotes/AAPL")]
+    assert count(database, Quote) == 1
+
+
+def test_on_sqlite_too(make_desk: Callable[..., Desk], sqlite_database: Database) -> None:
+    desk = make_desk(sqlite_database)
+    want(desk, *(f"quote {symbol}" for symbol in ("AAPL", "MSFT", "NVDA", "TSLA", "AMZN")))
+
+    done = drain(desk)
+
+    assert done.changed == 5
+    assert count(sqlite_database, Quote) == 5
+
+
+def test_what_was_settled_a_moment_ago_is_not_asked_again(desk: Desk, sandbox: Sandbox) -> None:
+    serve(desk, "quote AAPL")
+
+    outcome = serve(desk, "quote AAPL")
+
+    assert outcome == {"code": "ok"}
+    assert sandbox.calls("finnhub") == 1
+
+
+def test_workers_share_the_wants_and_call_once_for_each(desk: Desk, sandbox: Sandbox) -> None:
+    symbols = ["AAPL", "MSFT", "NVDA", "TSLA", "AMZN", "GOOGL", "BINANCE:BTCUSDT"]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            want(desk, *(f"quote {symbol}" for symbol in symbols))
+            list(pool.map(drain, [desk] * 4))
+
+    assert sandbox.calls_by_symbol() == dict.fromkeys(symbols, 1)
+
+
+def test_an_unknown_symbol_is_remembered(
+    desk: Desk, sandbox: Sandbox, database: Database, valkey: Valkey
+) -> None:
+    serve(desk, "quote NOPE")
+
+    outcome = serve(desk, "quote NOPE")
+
+    with valkey.client(2) as client:
+        life_s = client.ttl("market:outcome:quote NOPE")
+    assert outcome["code"] == "unknown_symbol"
+    assert 590 <= life_s <= 600
+    assert sandbox.calls("finnhub") == 1
+    assert count(database, Quote) == 0
+
+
+@pytest.mark.parametrize("fault", ["zeros", "stale_time", "garbage", "html"])
+def test_a_bad_answer_is_kept_out_of_everything(
+    desk: Desk, sandbox: Sandbox, database: Database, valkey: Valkey, fault: str
+) -> None:
+    serve(desk, "quote AAPL")
+    cached = desk.cache.find("market:answer:quote AAPL")
+    forget_outcomes(valkey)
+    sandbox.fault("finnhub", fault, times=1)
+
+    outcome = serve(desk, "quote AAPL")
+
+    assert outcome["code"] == "market_unavailable"
+    assert desk.cache.find("market:answer:quote AAPL") == cached
+    assert count(database, Quote) == 1
+    assert len(list_events(database)) == 1
+
+
+def test_what_the_plan_lacks_is_remembered_for_an_hour(
+    desk: Desk, sandbox: Sandbox, valkey: Valkey
+) -> None:
+    sandbox.fault("finnhub", "no_access", times=1)
+
+    outcome = serve(desk, "quote AAPL")
+
+    with valkey.client(2) as client:
+        life_s = client.ttl("market:outcome:quote AAPL")
+    assert outcome["code"] == "no_access"
+    assert 3590 <= life_s <= 3600
+
+
+def test_too_many_calls_pause_all_of_them(desk: Desk, sandbox: Sandbox) -> None:
+    sandbox.fault("finnhub", "http_429", times=1)
+
+    first = serve(desk, "quote AAPL")
+    second = serve(desk, "quote MSFT")
+
+    assert first["code"] == "rate_limited"
+    assert second["code"] == "over_budget"
+    assert sandbox.calls("finnhub") == 1
+
+
+def test_no_more_is_called_than_the_budget_allows(
+    make_desk: Callable[..., Desk], database: Database, sandbox: Sandbox
+) -> None:
+    desk = make_desk(database, per_minute=60, per_second=30)
+
+    want(desk, *(f"quote S{n}" for n in range(16)))
+
+    drain(desk, run_s=0.5)
+
+    assert 1 <= sandbox.calls("finnhub") <= 4
+
+
+def test_a_schedule_that_is_refused_leaves_no_word_for_people(
+    make_desk: Callable[..., Desk], database: Database
+) -> None:
+    desk = make_desk(database, per_minute=2, per_second=1)
+    want(desk, "quote AAPL", "quote MSFT", "quote NVDA", lane=Lane.SCHEDULED)
+
+    done = drain(desk)
+
+    outcomes = [desk.wanted.find_outcome(f"quote {name}") for name in ("AAPL", "MSFT", "NVDA")]
+    assert done.served == 3
+    assert outcomes.count(None) == 2
+
+
+def test_a_company_is_stored_and_published(desk: Desk, database: Database) -> None:
+    outcome = serve(desk, "company AAPL")
+
+    assert outcome == {"code": "ok"}
+    assert list_events(database) == [("company.updated", "companies/AAPL")]
+
+
+def test_news_are_stored_and_published_once_for_overlapping_days(
+    desk: Desk, database: Database
+) -> None:
+    serve(desk, "news AAPL 2026-01-01 2026-12-31", "news AAPL 2026-02-01 2026-12-30")
+
+    events = list_events(database)
+    assert events
+    assert len(events) == len(set(events)) == count(database, News)
+
+
+def test_general_news_are_stored(desk: Desk, database: Database) -> None:
+    assert serve(desk, "news general") == {"code": "ok"}
+    assert count(database, News) > 0
+
+
+def test_rates_come_from_pairs_where_the_plan_lacks_the_table(
+    desk: Desk, sandbox: Sandbox, database: Database
+) -> None:
+    outcome = serve(desk, "forex USD")
+
+    document = desk.cache.find("market:answer:forex USD")
+    assert outcome == {"code": "ok"}
+    assert document is not None
+    assert (document["via"], document["complete"]) == ("/quote", True)
+    assert count(database, ForexRate) == len(forex.PAIRS) + 1
+    assert ("forex.updated", "forex/USD") in list_events(database)
+    assert sandbox.calls("finnhub", path="/quote") == len(forex.PAIRS)
+
+
+def test_the_missing_table_is_asked_for_once_in_an_hour(desk: Desk, sandbox: Sandbox) -> None:
+    serve(desk, "forex USD")
+    serve(desk, "forex EUR")
+
+    assert sandbox.calls("finnhub", path="/forex/rates") == 1
+    assert sandbox.calls("finnhub", path="/quote") == len(forex.PAIRS)
+
+
+def test_rates_come_from_the_table_where_the_plan_has_it(
+    desk: Desk, switch: Callable[..., None], sandbox: Sandbox
+) -> None:
+    switch("premium", enabled=True)
+
+    serve(desk, "forex USD")
+
+    document = desk.cache.find("market:answer:forex USD")
+    assert document is not None
+    assert document["via"] == "/forex/rates"
+    assert sandbox.calls("finnhub") == 1
+
+
+def test_a_small_budget_gives_some_rates_now_and_wants_the_rest_in_the_background(
+    make_desk: Callable[..., Desk], database: Database
+) -> None:
+    desk = make_desk(database, per_minute=60)
+
+    outcome = serve(desk, "forex USD")
+
+    document = desk.cache.find("market:answer:forex USD")
+    assert outcome == {"code": "ok"}
+    assert document is not None
+    assert document["complete"] is False
+
+
+def test_an_unknown_currency_is_told(desk: Desk) -> None:
+    assert serve(desk, "forex XXX")["code"] == "unknown_symbol"
+
+
+def test_what_cannot_be_stored_is_not_cached(make_desk: Callable[..., Desk]) -> None:
+    nowhere = open_database(f"mysql+pymysql://root@127.0.0.1:{free_port()}/tradepost")
+    desk = make_desk(nowhere)
+
+    outcome = serve(desk, "quote AAPL")
+
+    assert outcome["code"] == "database_unavailable"
+    assert desk.cache.find("market:answer:quote AAPL") is None
+
+
+def test_a_foreign_want_does_not_stop_the_others(desk: Desk) -> None:
+    assert serve(desk, "what is this", "", "quote AAPL") == {"code": "ok"}
+
+
+def test_without_redis_nothing_is_called(desk: Desk, sandbox: Sandbox, valkey: Valkey) -> None:
+    want(desk, "quote AAPL")
+    valkey.kill()
+
+    done = drain(desk)
+
+    assert done.served == 0
+    assert sandbox.calls("finnhub") == 0
+
+
+def test_who_listens_hears_the_outcome(desk: Desk, valkey: Valkey) -> None:
+    with valkey.client(2) as client, client.pubsub(ignore_subscribe_messages=True) as ear:
+        ear.subscribe("market:outcome")
+        ear.get_message(timeout=1)
+
+        serve(desk, "quote AAPL")
+
+        message = ear.get_message(timeout=1)
+    assert message is not None
+    assert orjson.loads(message["data"]) == {"want": "quote AAPL", "outcome": {"code": "ok"}}
