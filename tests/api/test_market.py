@@ -1,0 +1,211 @@
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from tests.support.databases import CleanDatabase
+from tests.support.fleet import Fleet
+from tests.support.http import plain_client
+from tests.support.processes import Nursery, eventually
+from tests.support.sandbox import Sandbox
+from tests.support.valkey import Valkey
+
+STRANGER = {"X-Forwarded-For": "203.0.113.7"}
+
+
+@pytest.fixture(scope="module")
+def standing_sandbox(
+    nursery: Nursery, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Sandbox]:
+    with nursery.group():
+        sandbox = Sandbox(nursery, tmp_path_factory.mktemp("sandbox"))
+        httpx.post(
+            f"{sandbox.finnhub_url.removesuffix('/api/v1')}/admin/limits",
+            json={"per_minute": None, "per_second": None},
+            trust_env=False,
+        ).raise_for_status()
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def api(
+    nursery: Nursery,
+    valkey_server: Valkey,
+    _clean_database: CleanDatabase,
+    standing_sandbox: Sandbox,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[httpx.Client]:
+    """One API and one worker for all tests here; each test has symbols of its own."""
+    valkey_server.revive()
+    _clean_database.clean()
+    env = {
+        "DATABASE_URL": _clean_database.url,
+        "BROKER_URL": valkey_server.url(0),
+        "CACHE_URL": valkey_server.url(2),
+        **standing_sandbox.env(),
+        "AUTH_MODE": "open",
+        "FINNHUB_PER_MINUTE": "60000",
+        "FINNHUB_PER_SECOND": "1000",
+    }
+    with nursery.group():
+        fleet = Fleet(nursery, env, tmp_path_factory.mktemp("fleet"))
+        fleet.worker(["market", "events"], concurrency=1)
+        with plain_client(fleet.api().url) as client:
+            yield client
+
+
+@pytest.fixture
+def finnhub(standing_sandbox: Sandbox) -> Sandbox:
+    standing_sandbox.reset()
+    return standing_sandbox
+
+
+def test_a_quote_has_the_providers_keys_and_tells_its_age(
+    api: httpx.Client, finnhub: Sandbox
+) -> None:
+    answer = api.get("/market/quote", params={"symbol": "aapl"})
+
+    shown = answer.json()
+    assert answer.status_code == 200
+    assert {"c", "d", "dp", "h", "l", "o", "pc", "t"} <= shown.keys()
+    assert (shown["symbol"], shown["source"], shown["stale"]) == ("AAPL", "simulated", False)
+    assert 0 <= shown["age_s"] < 60
+
+
+def test_from_memory_the_answer_is_the_same(api: httpx.Client, finnhub: Sandbox) -> None:
+    first, second = (api.get("/market/quote", params={"symbol": "MSFT"}).json() for _ in range(2))
+
+    assert list(first) == list(second)
+    assert {**first, "age_s": 0} == {**second, "age_s": 0}
+    assert finnhub.calls("finnhub") == 1
+
+
+def test_fifty_cold_requests_at_once_cause_one_call(api: httpx.Client, finnhub: Sandbox) -> None:
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(
+            pool.map(lambda _: api.get("/market/quote", params={"symbol": "NVDA"}), range(50))
+        )
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert finnhub.calls("finnhub") == 1
+
+
+def test_a_refreshed_quote_reaches_the_stream(api: httpx.Client, finnhub: Sandbox) -> None:
+    with api.stream("GET", "/events", params={"topics": "market.crypto"}) as stream:
+        lines = stream.iter_lines()
+        assert "event: ready" in next(lines)
+        api.get("/market/crypto", params={"symbol": "BTC"})
+
+        event = next(line for line in lines if line.startswith("event: ") and "ready" not in line)
+
+    assert event == "event: crypto.updated"
+
+
+def test_an_unknown_symbol_is_not_found(api: httpx.Client, finnhub: Sandbox) -> None:
+    answer = api.get("/market/quote", params={"symbol": "NOPE"})
+
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "unknown_symbol"
+
+
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("quote", {}),
+        ("quote", {"symbol": ""}),
+        ("quote", {"symbol": "A" * 1000}),
+        ("quote", {"symbol": "../.."}),
+        ("quote", {"symbol": "AAPL\r\n"}),
+        ("quote", {"symbol": "A\x00"}),
+        ("quote", {"symbol": "AAPL", "max_age_s": "-1"}),
+        ("quote", {"symbol": "AAPL", "max_age_s": "1e9"}),
+        ("crypto", {"symbol": "OANDA:EUR_USD"}),
+        ("forex", {"base": "DOLLAR"}),
+        ("news", {"symbol": "AAPL", "from": "2026-02-30"}),
+        ("news", {"symbol": "AAPL", "from": "2026-05-02", "to": "2026-05-01"}),
+        ("news", {"symbol": "AAPL", "to": "0001-01-01"}),
+        ("news", {"symbol": "AAPL", "from": "2026-01-01", "to": "9999-12-31"}),
+        ("news", {"symbol": "AAPL", "cursor": "x"}),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_with_a_reason(
+    api: httpx.Client, finnhub: Sandbox, path: str, params: dict[str, str]
+) -> None:
+    answer = api.get(f"/market/{path}", params=params)
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+    assert finnhub.calls("finnhub") == 0
+
+
+def test_with_the_provider_down_a_stored_quote_is_stale(
+    api: httpx.Client, finnhub: Sandbox
+) -> None:
+    api.get("/market/quote", params={"symbol": "TSLA"})
+    finnhub.fault("finnhub", "http_500")
+
+    def ask() -> dict[str, object]:
+        answer: dict[str, object] = api.get(
+            "/market/quote", params={"symbol": "TSLA", "max_age_s": 0}
+        ).json()
+        return answer
+
+    assert eventually(lambda: ask()["stale"], what="the settled refresh is over")
+    assert ask()["source"] == "stored"
+
+
+def test_with_the_provider_down_and_nothing_stored_it_says_when_to_come_again(
+    api: httpx.Client, finnhub: Sandbox
+) -> None:
+    finnhub.fault("finnhub", "garbage")
+
+    answer = api.get("/market/quote", params={"symbol": "AMD"})
+
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.json()["code"] == "market_unavailable"
+
+
+def test_a_stranger_may_ask_for_ten_new_symbols(api: httpx.Client, finnhub: Sandbox) -> None:
+    answers = [
+        api.get("/market/quote", params={"symbol": f"S{n}"}, headers=STRANGER) for n in range(11)
+    ]
+
+    assert [answer.status_code for answer in answers] == [404] * 10 + [429]
+    assert answers[-1].headers["retry-after"] == "60"
+
+
+def test_a_company_is_told(api: httpx.Client, finnhub: Sandbox) -> None:
+    shown = api.get("/market/company", params={"symbol": "AAPL"}).json()
+
+    assert (shown["ticker"], shown["stale"]) == ("AAPL", False)
+
+
+def test_rates_come_on_a_free_key(api: httpx.Client, finnhub: Sandbox) -> None:
+    shown = api.get("/market/forex").json()
+
+    assert (shown["base"], shown["via"]) == ("USD", "/quote")
+    assert 0 < shown["quote"]["EUR"] < 2
+
+
+def test_news_are_a_list_in_pages(api: httpx.Client, finnhub: Sandbox) -> None:
+    first = api.get(
+        "/market/news",
+        params={"symbol": "AAPL", "from": "2026-01-01", "limit": 3, "to": "2026-11-20"},
+    )
+
+    second = api.get(first.links["next"]["url"])
+
+    seen = [article["datetime"] for article in first.json() + second.json()]
+    assert len(seen) == 6
+    assert seen == sorted(seen, reverse=True)
+    assert first.headers["x-market-stale"] == "false"
+
+
+def test_news_of_no_company_are_told(api: httpx.Client, finnhub: Sandbox) -> None:
+    answer = api.get("/market/news")
+
+    assert answer.status_code == 200
+    assert answer.json()[0]["headline"]
