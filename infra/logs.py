@@ -48,7 +48,8 @@ def configure(settings: Settings, *, service: str) -> None:
 
 def _renderers(log_format: str) -> list[Processor]:
     if log_format == "console" or (log_format == "auto" and sys.stderr.isatty()):
-        return [structlog.dev.ConsoleRenderer()]
+        # The default shows every local variable of every frame, passwords and tokens among them.
+        return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
 
 
