@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import access
 from api.deps import Collaborators
 from api.errors import problems
+from api.from_memory import HEADERS, JSON, FromMemory
 from api.paging import Paging
 from infra import redis
 from infra.asking import Asking
@@ -36,14 +37,13 @@ from workers.bells import ring
 from workers.market import refresh
 
 router = APIRouter(prefix="/market", tags=["market"])
+_quotes = APIRouter(route_class=FromMemory)
 
-_JSON = "application/json"
 _REDIS_TIMEOUT_S = 1.0
 _DEFAULT_DAYS = timedelta(days=7)
 _MOST_DAYS = 366
 _FIRST_YEAR, _LAST_YEAR = 1980, 2100
 _LONGEST_AGE_S = 86_400
-_HEADERS = {"Cache-Control": "public, max-age=1"}
 _QUOTES = frozenset({EventType.QUOTE_UPDATED, EventType.CRYPTO_UPDATED})
 _PROBLEMS = problems(
     UnknownSymbol, InvalidSymbol, TooManyNewSymbols, UpstreamFailed, MarketTimedOut
@@ -146,7 +146,7 @@ async def serving(app: FastAPI) -> AsyncIterator[None]:
         await client.aclose()
 
 
-@router.get("/quote", response_model=QuoteOut, responses=_PROBLEMS)
+@_quotes.get("/quote", response_model=QuoteOut, responses=_PROBLEMS)
 async def get_quote(
     request: Request, symbol: Symbol, max_age_s: MaxAge = freshness.QUOTE_S
 ) -> Response:
@@ -167,7 +167,7 @@ async def get_company(request: Request, symbol: Symbol) -> Response:
     """Tell about a company; market value and shares are in millions."""
     market: Market = request.app.state.market
     document = await market.company(parse_symbol(symbol), asker=await _stranger(request))
-    return Response(orjson.dumps(document), headers=_HEADERS, media_type=_JSON)
+    return Response(orjson.dumps(document), headers=HEADERS, media_type=JSON)
 
 
 @router.get("/forex", response_model=ForexOut, responses=_PROBLEMS | problems(InvalidCurrency))
@@ -181,7 +181,7 @@ async def get_forex(
     document = await market.forex(
         parse_currency(base), max_age_s=max_age_s, asker=await _stranger(request)
     )
-    return Response(orjson.dumps(document), headers=_HEADERS, media_type=_JSON)
+    return Response(orjson.dumps(document), headers=HEADERS, media_type=JSON)
 
 
 @router.get("/news", response_model=list[ArticleOut], responses=_PROBLEMS | problems(InvalidDays))
@@ -210,12 +210,15 @@ async def list_news(
     return [news.document(article) for article in page.show(found.articles, key=news.key)]
 
 
+router.include_router(_quotes)
+
+
 async def _quote(request: Request, symbol: str, max_age_s: int) -> Response:
     market: Market = request.app.state.market
     body = market.find_quote(symbol, max_age_s=max_age_s)
     if body is None:
         body = await market.quote(symbol, max_age_s=max_age_s, asker=await _stranger(request))
-    return Response(body, headers=_HEADERS, media_type=_JSON)
+    return Response(body, headers=HEADERS, media_type=JSON)
 
 
 async def _stranger(request: Request) -> str | None:
