@@ -1,6 +1,7 @@
 """One running program: in a session of its own, logging to a file, ended with the supervisor."""
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -53,13 +54,32 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a zombie's group
             os.killpg(self.pid, signal.SIGKILL)
 
+    def limit_log(self) -> None:
+        """Put a long log away as `….log.1` and begin anew, at most doubling what is kept.
+
+        The program goes on writing into the same open file, so it is copied and emptied; a line
+        written in between is lost.
+        """
+        with suppress(OSError):  # neither a full disk nor a file removed by hand ends the run
+            if self._log.stat().st_size > _LOG_LIMIT_BYTES:
+                shutil.copyfile(self._log, self._log.with_name(f"{self._log.name}.1"))
+                os.truncate(self._log, 0)
+                self._log_start = 0
+
     def last_lines(self, count: int) -> tuple[str, ...]:
         """Give the end of what this process has logged."""
+        if not self._log.exists():
+            return ()
         with self._log.open("rb") as log:
             end = log.seek(0, os.SEEK_END)
             log.seek(max(self._log_start, end - _TAIL_BYTES))
             lines = log.read().decode(errors="replace").splitlines()
         return tuple(line for line in lines if line.strip())[-count:]
+
+
+def _open_log(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("ab")
 
 
 def _spawn(
@@ -81,10 +101,3 @@ def _spawn(
         start_new_session=True,
         preexec_fn=lambda: die_with_parent(parent_pid),  # noqa: PLW1509 - one thread, see above
     )
-
-
-def _open_log(path: Path) -> BinaryIO:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > _LOG_LIMIT_BYTES:
-        path.replace(path.with_name(path.name + ".1"))
-    return path.open("ab")

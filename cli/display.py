@@ -56,7 +56,7 @@ class Display:
 
     def say(self, text: str | RenderableType) -> None:
         """Print something for people to read."""
-        self.console.print(text, soft_wrap=isinstance(text, str))
+        self.console.print(text, soft_wrap=True)
 
     def quote(self, name: str, lines: Sequence[str]) -> None:
         """Print lines of a program's log, marked with its name and otherwise as they are."""

@@ -41,6 +41,11 @@ class Patience:
     longest_delay_s: float = 10.0
     healthy_after_s: float = 30.0
 
+    def delay_s(self, failures: int) -> float:
+        """Give the pause after so many failures in a row: doubling, up to the longest."""
+        doubled = 1 << min(failures - 1, 16)  # what fails all night must not overflow
+        return min(self.first_delay_s * doubled, self.longest_delay_s)
+
 
 @dataclass(frozen=True)
 class Started:

@@ -10,6 +10,7 @@ from cli.service import Died, Event, Hung, Patience, Ready, Service, Started, St
 STOP_GRACE_S = 8.0
 _STAGE_S = 0.75
 _TAIL_LINES = 12
+_CANNOT_EXECUTE = 127  # as a shell says it
 
 
 class Supervisor:
@@ -113,12 +114,15 @@ class _Member:
     def _start(self) -> Event:
         if self.service.probe:
             self.service.probe.begin()
-        self.child = Child(
-            self.service.command,
-            env=self.service.env,
-            cwd=self.service.cwd,
-            log=self.service.log,
-        )
+        try:
+            self.child = Child(
+                self.service.command,
+                env=self.service.env,
+                cwd=self.service.cwd,
+                log=self.service.log,
+            )
+        except OSError as error:  # no memory for a fork, no such program
+            return self._try_again(_CANNOT_EXECUTE, (str(error),))
         self._enter(_State.STARTING)
         return Started(self.service.name, self.child.pid)
 
@@ -126,13 +130,15 @@ class _Member:
         if self.service.probe and self.service.probe.ready():
             return self._became_ready()
         if not self._was_ready and self._age_s > self._patience.start_timeout_s:
-            raise self._failed(child, f"not ready after {self._age_s:.0f} s")
+            last_lines = child.last_lines(_TAIL_LINES)
+            raise self._failed(f"it was not ready after {self._age_s:.0f} s", last_lines)
         return self._watch_health(child)
 
     def _watch_health(self, child: Child) -> Event | None:
         if self.service.probe and not self.service.probe.alive():
             child.kill()
             return Hung(self.service.name)
+        child.limit_log()
         if self.is_ready and self._age_s > self._patience.healthy_after_s:
             self._failures = 0
         return None
@@ -141,18 +147,18 @@ class _Member:
         if self.service.probe is None and code == 0:
             self.child = None
             return self._became_ready()
+        return self._try_again(code, child.last_lines(_TAIL_LINES))
+
+    def _try_again(self, code: int, last_lines: tuple[str, ...]) -> Event:
+        self.child = None
         self._failures += 1
         job = self.service.probe is None
         if job or (not self._was_ready and self._failures >= self._patience.start_tries):
-            raise self._failed(child, f"it ended with exit code {code}")
-        delay_s = min(
-            self._patience.first_delay_s * 2 ** (self._failures - 1),
-            self._patience.longest_delay_s,
-        )
-        self.child = None
+            raise self._failed(f"it ended with exit code {code}", last_lines)
+        delay_s = self._patience.delay_s(self._failures)
         self._start_at = time.monotonic() + delay_s
         self._enter(_State.WAITING)
-        return Died(self.service.name, code, delay_s, child.last_lines(_TAIL_LINES))
+        return Died(self.service.name, code, delay_s, last_lines)
 
     def _became_ready(self) -> Event:
         after_s = self._age_s
@@ -160,13 +166,9 @@ class _Member:
         self._enter(_State.READY)
         return Ready(self.service.name, after_s)
 
-    def _failed(self, child: Child, reason: str) -> StartFailed:
-        return StartFailed(
-            self.service.name,
-            reason=reason,
-            log=self.service.log,
-            last_lines=child.last_lines(_TAIL_LINES),
-        )
+    def _failed(self, reason: str, last_lines: tuple[str, ...]) -> StartFailed:
+        name, log = self.service.name, self.service.log
+        return StartFailed(name, reason=reason, log=log, last_lines=last_lines)
 
     def _enter(self, state: _State) -> None:
         self._state = state

@@ -4,6 +4,7 @@ import math
 import os
 import signal
 import time
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -107,4 +108,5 @@ class Run:
                 told["url"] = place.url
             if place.service in pids:
                 told["pid"] = pids[place.service]
-        self._folder.tell(ready=self._supervisor.all_ready, services=services)
+        with suppress(OSError):  # a full disk does not end what still works
+            self._folder.tell(ready=self._supervisor.all_ready, services=services)

@@ -26,6 +26,7 @@ class FakeRun:
             [*parent, sys.executable, str(FAKE_RUN), str(folder), *programs],
             cwd=ROOT,
             env=clean_environment({"PYTHONPATH": str(ROOT)}),
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

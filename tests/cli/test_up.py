@@ -8,11 +8,21 @@ from tests.cli.fakes import FakeRun, is_running
 from tests.support.processes import eventually
 
 Start = Callable[..., FakeRun]
+LEADER_OF_THE_SESSION = """
+import signal, subprocess, sys
+signal.signal(signal.SIGHUP, lambda *_: None)
+subprocess.run(sys.argv[1:])
+"""
 STORE, JOB, OUTSIDE, WORK = "store:STORE:", "job:WORK:job", "outside:OUTSIDE:", "work:WORK:"
 
 
 def test_run_file_tells_addresses_and_processes_when_all_is_ready(fake_run: Start) -> None:
-    run = fake_run(STORE, JOB, WORK)
+    run = fake_run(LEADER_OF_THE_SESSION = """
+import signal, subprocess, sys
+signal.signal(signal.SIGHUP, lambda *_: None)
+subprocess.run(sys.argv[1:])
+"""
+STORE, JOB, WORK)
 
     services = run.wait_ready()
 
@@ -124,6 +134,16 @@ def test_nothing_is_left_after_the_parent_is_killed(fake_run: Start) -> None:
     left = [services["store"]["pid"], services["work"]["pid"]]
     eventually(lambda: not any(map(is_running, left)), timeout_s=5)
     eventually(lambda: not (run.folder / "run.json").exists(), timeout_s=5)
+
+
+def test_closed_terminal_stops_the_run_though_nobody_passes_the_signal_on(fake_run: Start) -> None:
+    terminal = (sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])")
+    run = fake_run(STORE, WORK, parent=(*terminal, sys.executable, "-c", LEADER_OF_THE_SESSION))
+    run.wait_ready()
+
+    run.process.kill()
+
+    eventually(lambda: run.stops() == ["work SIGTERM", "store SIGTERM"], timeout_s=10)
 
 
 def test_program_that_never_comes_up_ends_the_run_with_its_last_words(fake_run: Start) -> None:
