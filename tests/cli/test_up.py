@@ -17,12 +17,7 @@ STORE, JOB, OUTSIDE, WORK = "store:STORE:", "job:WORK:job", "outside:OUTSIDE:", 
 
 
 def test_run_file_tells_addresses_and_processes_when_all_is_ready(fake_run: Start) -> None:
-    run = fake_run(LEADER_OF_THE_SESSION = """
-import signal, subprocess, sys
-signal.signal(signal.SIGHUP, lambda *_: None)
-subprocess.run(sys.argv[1:])
-"""
-STORE, JOB, WORK)
+    run = fake_run(STORE, JOB, WORK)
 
     services = run.wait_ready()
 
