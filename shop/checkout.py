@@ -53,6 +53,15 @@ class OrderTooLarge(Invalid):
         super().__init__(f"An order's total must stay below {limit:.2f}.")
 
 
+class NothingToPay(Invalid):
+    """The total is nothing, which no gateway can take."""
+
+    code = "nothing_to_pay"
+
+    def __init__(self) -> None:
+        super().__init__("An order's total must be above 0.00.")
+
+
 class KeyReused(Invalid):
     """The idempotency key came before, with another order."""
 
@@ -109,28 +118,39 @@ def place(
     Without a key the server makes one, so that an order whose COMMIT was not answered can be found.
 
     Raises:
-        UnknownProduct, OutOfStock, PriceChanged, OrderTooLarge: nothing was stored.
+        UnknownProduct, OutOfStock, PriceChanged, OrderTooLarge, NothingToPay: nothing was stored.
         KeyReused: the key belongs to another order.
         InFlight: a request with the same key, or one that holds the same stock, is under way.
-        DatabaseDown: nothing is known to be stored; send it again with the same key.
+        DatabaseDown, CommitUnknown: nothing is known to be stored; send it again with the same key.
     """
     key = idempotency_key or f"auto:{uuid.uuid4()}"
     try:
         if idempotency_key is not None and (first := _find_first(sessions, request, key)):
             return first
-        return transact(sessions, lambda session: _store(session, request, terms, key))
+        placed = _store_or_find(sessions, request, terms, key)
+        if isinstance(placed, CommitUnknown):
+            # The commit never arrived, or comes so late that its twin is a duplicate.
+            placed = _store_or_find(sessions, request, terms, key)
     except DatabaseBusy:
         raise InFlight from None
+    if isinstance(placed, AppError):
+        raise placed
+    return placed
+
+
+def _store_or_find(
+    sessions: Sessions, request: Request, terms: Terms, key: str
+) -> dict[str, Any] | AppError:
+    """Store the order; if that is refused, a twin may have been faster: then find the first."""
+    try:
+        return transact(sessions, lambda session: _store(session, request, terms, key))
     except IntegrityError as error:
         if not is_duplicate(error):
             raise
         refused: AppError = InFlight()
     except (CommitUnknown, UnknownProduct, stock.OutOfStock, PriceChanged) as error:
-        # Unless a twin was faster, or the commit stands though its answer was lost.
         refused = error
-    if first := _find_first(sessions, request, key):
-        return first
-    raise refused
+    return _find_first(sessions, request, key) or refused
 
 
 def _find_first(sessions: Sessions, request: Request, key: str) -> dict[str, Any] | None:
@@ -193,6 +213,8 @@ def _insert_order(
     fee = sum(line["quantity"] * line["unit_fee_minor"] for line in lines)
     if subtotal + fee >= money.MAX_MINOR:
         raise OrderTooLarge
+    if subtotal + fee == 0:
+        raise NothingToPay
     if request.expected_total_minor not in (None, subtotal + fee):
         raise PriceChanged(request.expected_total_minor or 0, subtotal + fee)
     now = clock.now(session)

@@ -1,0 +1,60 @@
+"""Shops over both databases, with a gateway in memory or the sandbox's own process behind them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from infra.db import Database, open_database
+from shop.gateways.sandbox import SandboxGateway
+from tests.shop.stage import Shop
+from tests.support.databases import speak_as_mysql
+from tests.support.gateway import FakeGateway
+from tests.support.processes import Nursery
+from tests.support.sandbox import Sandbox
+
+POOL_SIZE = 60
+
+
+@pytest.fixture
+def gateway() -> FakeGateway:
+    """A gateway in memory."""
+    return FakeGateway()
+
+
+@pytest.fixture
+def shop(each_database: Database, gateway: FakeGateway) -> Shop:
+    """A shop on MariaDB and on SQLite in turn."""
+    return Shop(each_database, gateway)
+
+
+@pytest.fixture
+def busy_database(database_url: str) -> Iterator[Database]:
+    """A clean MariaDB database with a connection for each of many threads."""
+    database = open_database(database_url, pool_size=POOL_SIZE)
+    speak_as_mysql(database.engine)
+    yield database
+    database.engine.dispose()
+
+
+@pytest.fixture
+def busy_shop(busy_database: Database, gateway: FakeGateway) -> Shop:
+    """A shop on MariaDB that many threads may enter."""
+    return Shop(busy_database, gateway)
+
+
+@pytest.fixture(scope="session")
+def _world(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    return Sandbox(nursery, tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def world(_world: Sandbox) -> Sandbox:
+    """The stand-ins' process, without faults; its ledger remembers earlier tests."""
+    _world.reset()
+    return _world
+
+
+@pytest.fixture
+def sandbox_gateway(world: Sandbox) -> SandboxGateway:
+    """The client of the sandbox's gateway."""
+    return SandboxGateway(world.gateway_url, timeout_s=5)

@@ -1,0 +1,232 @@
+"""A shop over a clean database, spoken to in the words of the tests."""
+
+import itertools
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import orjson
+import sqlalchemy as sa
+
+from infra import clock
+from infra.db import Base, Database, transact
+from infra.errors import AppError
+from infra.outbox import Event
+from shop import checkout, fulfilment, orders, payments, products, refunds, settlement
+from shop.checkout import Request, Terms
+from shop.gateways.protocol import PaymentGateway
+from shop.ledger import Entry
+from shop.outcomes import Claim
+from shop.payments import Attempt, Payment
+from shop.products import Draft
+from shop.refunds import Refund
+from shop.settlement import Settler
+from shop.stock import Reservation, Stock
+
+T = TypeVar("T")
+
+# Later than any real clock, so that by then everything is due that is due at all.
+NOON = datetime(2100, 1, 1, 12, tzinfo=UTC)
+BUYER = 7
+
+
+@dataclass(frozen=True)
+class Level:
+    """How much there is of a product, and how much of it is spoken for."""
+
+    on_hand: int
+    reserved: int
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event as it stands in the database."""
+
+    type: str
+    subject: str
+    version: int
+    data: dict[str, Any]
+
+
+class Shop:
+    """Sells, settles and fulfils; reads back what came of it."""
+
+    def __init__(
+        self,
+        database: Database,
+        gateway: PaymentGateway,
+        *,
+        fee_rate: Decimal = Decimal("0.20"),
+        fulfilment_delay: timedelta = timedelta(0),
+    ) -> None:
+        self.database = database
+        self.gateway = gateway
+        self.rung = 0
+        self._terms = Terms("USD", fee_rate, gateway.name)
+        self._fulfilment_delay = fulfilment_delay
+        self._names = itertools.count(1)
+
+    def sell(self, price_minor: int = 5000, *, quantity: int = 10) -> int:
+        """Put a product on sale; return its id."""
+        draft = Draft(f"Thing {next(self._names)}", price_minor, "USD")
+        return transact(
+            self.database.sessions,
+            lambda session: products.create(session, draft, quantity=quantity).product.id,
+        )
+
+    def withdraw(self, product_id: int) -> None:
+        """Take a product off sale."""
+        transact(self.database.sessions, lambda session: products.withdraw(session, product_id))
+
+    def place(
+        self,
+        quantities: Mapping[int, int],
+        *,
+        user_id: int = BUYER,
+        key: str | None = None,
+        expected_total_minor: int | None = None,
+        token: str = "tok_visa",
+    ) -> dict[str, Any]:
+        """Place an order; return it as the API shows it."""
+        request = Request(user_id, quantities, expected_total_minor, token)
+        return checkout.place(
+            self.database.sessions, request, terms=self._terms, idempotency_key=key
+        )
+
+    def place_one(self, *, token: str = "tok_visa") -> int:
+        """Place an order of one new product at 60.00; return the order's id."""
+        return int(self.place({self.sell(): 1}, token=token)["id"])
+
+    def paid(self, quantities: Mapping[int, int], *, now: datetime = NOON) -> int:
+        """Place an order and take the money; return the order's id."""
+        order_id = int(self.place(quantities)["id"])
+        self.settle(now=now)
+        return order_id
+
+    def settle(self, *, now: datetime | None = NOON) -> int:
+        """Run the settlement once."""
+        return settlement.settle_due(self.settler(), now=now)
+
+    def settler(self) -> Settler:
+        """Make what the settlement works with."""
+        return Settler(self.database.sessions, self.gateway, self._ring, self._fulfilment_delay)
+
+    def claim(self, *, token: str = "somebody", now: datetime = NOON) -> list[Claim]:
+        """Claim what is due and do no more, like a worker that dies right after."""
+        return transact(
+            self.database.sessions,
+            lambda session: settlement.claim(
+                session, token=token, limit=200, gateway=self.gateway.name, now=now
+            ),
+        )
+
+    def fulfil(self, *, now: datetime | None = NOON) -> int:
+        """Run the fulfilment once."""
+        return fulfilment.fulfil_due(self.database.sessions, now=now)
+
+    def give_back(self, *, now: datetime | None = NOON) -> int:
+        """Send due refunds once."""
+        return refunds.settle_due(self.database.sessions, self.gateway, now=now)
+
+    def now(self) -> datetime:
+        """Read the database's clock."""
+        return transact(self.database.sessions, clock.now)
+
+    def order(self, order_id: int) -> dict[str, Any]:
+        """Read an order as the API shows it."""
+        with self.database.reads() as session:
+            return orders.get(session, order_id, user_id=None)
+
+    def status(self, order_id: int) -> str:
+        """Read an order's status."""
+        return str(self.order(order_id)["status"])
+
+    def payment(self, order_id: int) -> Payment:
+        """Read the payment of an order."""
+        with self.database.reads() as session:
+            return session.scalars(sa.select(Payment).where(Payment.order_id == order_id)).one()
+
+    def payment_document(self, order_id: int) -> dict[str, Any]:
+        """Read the payment of an order as the API shows it."""
+        with self.database.reads() as session:
+            return payments.get(session, self.payment(order_id).id, user_id=None)
+
+    def attempt(self, order_id: int) -> Attempt:
+        """Read the only charge of an order."""
+        with self.database.reads() as session:
+            return session.scalars(sa.select(Attempt).where(Attempt.order_id == order_id)).one()
+
+    def refund(self, order_id: int) -> Refund:
+        """Read the only refund of an order."""
+        with self.database.reads() as session:
+            return session.scalars(sa.select(Refund).where(Refund.order_id == order_id)).one()
+
+    def reservations(self, order_id: int) -> dict[int, str]:
+        """Read where the stock has gone that an order held, by product."""
+        with self.database.reads() as session:
+            query = sa.select(Reservation.product_id, Reservation.state)
+            rows = session.execute(query.where(Reservation.order_id == order_id))
+            return {row.product_id: row.state for row in rows}
+
+    def level(self, product_id: int) -> Level:
+        """Read the stock of a product."""
+        with self.database.reads() as session:
+            held = session.get_one(Stock, product_id)
+            return Level(held.on_hand, held.reserved)
+
+    def ledger(self, order_id: int) -> dict[tuple[str, str], int]:
+        """Read what was booked for an order: amounts by movement and account."""
+        with self.database.reads() as session:
+            rows = session.scalars(sa.select(Entry).where(Entry.order_id == order_id))
+            return {(row.txn, row.account): row.amount_minor for row in rows}
+
+    def told(self, subject: str | None = None) -> list[Told]:
+        """Read the events, of one aggregate or of all, as they were written."""
+        query = sa.select(Event).order_by(Event.id)
+        if subject is not None:
+            query = query.where(Event.subject == subject)
+        with self.database.reads() as session:
+            return [
+                Told(row.type, row.subject, row.version, orjson.loads(row.data))
+                for row in session.scalars(query)
+            ]
+
+    def told_types(self, subject: str) -> list[str]:
+        """Read the types of an aggregate's events, as they were written."""
+        return [event.type for event in self.told(subject)]
+
+    def snapshot(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Read every row of every table, to see that nothing changed."""
+        with self.database.reads() as session:
+            return {
+                table.name: [tuple(row) for row in session.execute(sa.select(table))]
+                for table in Base.metadata.sorted_tables
+            }
+
+    def _ring(self) -> None:
+        self.rung += 1
+
+
+def as_told(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn what the API shows into what an event holds of it."""
+    told: dict[str, Any] = orjson.loads(orjson.dumps(document, option=orjson.OPT_UTC_Z))
+    return told
+
+
+def at_once(calls: Sequence[Callable[[], T]]) -> list[T | AppError]:
+    """Make calls at the same moment, each in a thread of its own; our errors are answers too."""
+    start = threading.Barrier(len(calls), timeout=30)
+
+    def make(call: Callable[[], T]) -> T | AppError:
+        start.wait()
+        try:
+            return call()
+        except AppError as error:
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(make, calls))

@@ -1,0 +1,159 @@
+"""A payment gateway in memory, which does what a test tells it and keeps books to judge by."""
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shop.gateways.protocol import (
+    Answer,
+    ChargeRequest,
+    Declined,
+    Found,
+    Missing,
+    RefundRequest,
+    Succeeded,
+    Unknown,
+)
+
+LOST = Unknown("the answer was lost")
+_HELD_AT_MOST_S = 30.0
+_DECLINES: Mapping[str, str] = {
+    "tok_declined": "generic_decline",
+    "tok_insufficient_funds": "insufficient_funds",
+    "tok_expired": "expired_card",
+}
+
+
+@dataclass(frozen=True)
+class _Charge:
+    id: str
+    request: ChargeRequest
+    taken: int
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class _Refund:
+    id: str
+    request: RefundRequest
+
+
+class FakeGateway:
+    """Charges once per key, as the real ones do; knows the sandbox's test cards."""
+
+    name = "fake"
+
+    def __init__(self, *, max_in_flight: int = 200) -> None:
+        self.max_in_flight = max_in_flight
+        self.sent: list[str] = []
+        self.asked: list[str] = []
+        self._charges: dict[str, _Charge] = {}
+        self._refunds: dict[str, _Refund] = {}
+        self._refused: dict[str, Declined] = {}
+        self._next: deque[Answer | None] = deque()
+        self._next_found: deque[Found] = deque()
+        self._held: dict[str, threading.Event] = {}
+        self._numbers = itertools.count(1)
+        self._books = threading.Lock()
+
+    def answer_next(self, answer: Answer, *, times: int = 1) -> None:
+        """Give the next charges or refunds this answer; no money moves."""
+        self._next.extend([answer] * times)
+
+    def lose_next_answer(self) -> None:
+        """Move the money of the next charge or refund, and let nobody hear of it."""
+        self._next.append(None)
+
+    def find_next(self, found: Found) -> None:
+        """Give the next look-up this answer, whatever the books say."""
+        self._next_found.append(found)
+
+    def hold(self, order_id: int) -> threading.Event:
+        """Keep the charge of an order waiting until the event is set."""
+        return self._held.setdefault(str(order_id), threading.Event())
+
+    def captured(self) -> dict[str, int]:
+        """Tell what was taken under each key."""
+        return {key: charge.taken for key, charge in self._charges.items()}
+
+    def given_back(self) -> dict[str, int]:
+        """Tell what was given back under each key."""
+        return {key: refund.request.amount_minor for key, refund in self._refunds.items()}
+
+    def charge(self, request: ChargeRequest) -> Answer:
+        """Take the money; the same key again is the same charge."""
+        held = self._held.get(request.reference)
+        if held is not None:
+            held.wait(_HELD_AT_MOST_S)
+        with self._books:
+            self.sent.append(request.key)
+            if not self._next:
+                return self._charge_once(request)
+            told = self._next.popleft()
+            if told is None:
+                self._charge_once(request)
+            return told or LOST
+
+    def find_charge(self, request: ChargeRequest) -> Found:
+        """Look the charge of this request up by its reference."""
+        with self._books:
+            self.asked.append(request.key)
+            if self._next_found:
+                return self._next_found.popleft()
+            charge = self._charges.get(request.key)
+            if charge is None or charge.request.reference != request.reference:
+                return Missing()
+            return _confirmed(charge)
+
+    def refund(self, request: RefundRequest) -> Answer:
+        """Give money back; the same key again is the same refund."""
+        with self._books:
+            self.sent.append(request.key)
+            if not self._next:
+                return self._refund_once(request)
+            told = self._next.popleft()
+            if told is None:
+                self._refund_once(request)
+            return told or LOST
+
+    def _charge_once(self, request: ChargeRequest) -> Answer:
+        if request.key in self._refused:
+            return self._refused[request.key]
+        if request.key not in self._charges:
+            if reason := _DECLINES.get(request.token):
+                return self._refused.setdefault(request.key, Declined(reason))
+            self._charges[request.key] = self._take(request)
+        charge = self._charges[request.key]
+        return charge.answer if charge.request == request else Unknown("key reused")
+
+    def _take(self, request: ChargeRequest) -> _Charge:
+        charge_id = f"ch_{next(self._numbers)}"
+        wrong = request.token == "tok_wrong_amount"
+        taken = request.amount_minor + 1 if wrong else request.amount_minor
+        answers: dict[str, Answer] = {
+            "tok_wrong_amount": Unknown("another amount"),
+            "tok_500": LOST,
+        }
+        return _Charge(charge_id, request, taken, answers.get(request.token, Succeeded(charge_id)))
+
+    def _refund_once(self, request: RefundRequest) -> Answer:
+        kept = self._refunds.get(request.key)
+        if kept is not None:
+            return Succeeded(kept.id) if kept.request == request else Unknown("key reused")
+        charge = next((it for it in self._charges.values() if it.id == request.charge_id), None)
+        if charge is None:
+            return Unknown("no such charge")
+        before = [it.request for it in self._refunds.values()]
+        gone = sum(it.amount_minor for it in before if it.charge_id == charge.id)
+        if gone + request.amount_minor > charge.taken:
+            return Declined("refund_exceeds_charge")
+        made = self._refunds[request.key] = _Refund(f"re_{next(self._numbers)}", request)
+        return Succeeded(made.id)
+
+
+def _confirmed(charge: _Charge) -> Found:
+    if charge.taken != charge.request.amount_minor:
+        return Unknown("another amount")
+    return Succeeded(charge.id)
