@@ -23,7 +23,7 @@ from shop.gateways.protocol import (
 )
 from shop.ledger import Movement
 from shop.orders import Order, OrderStatus
-from shop.payments import Attempt, AttemptState, Payment, PaymentState
+from shop.payments import REASON_LENGTH, Attempt, AttemptState, Payment, PaymentState
 
 SEND_AGAIN_AFTER = timedelta(seconds=3)
 # When an unknown outcome is asked for again, counted from the first send; then every 12 hours.
@@ -37,6 +37,7 @@ CHECKS = (
 LATE_CHECK = timedelta(hours=12)
 MISSING_TWICE_APART = timedelta(hours=1)
 HUMAN_AFTER = timedelta(hours=72)
+_MISSING = "the gateway knows no such charge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ def settle(
 
 def hold_for_human(session: Session, payment_ids: Sequence[int], *, at: datetime) -> list[Change]:
     """Stop working on payments that no run can bring to an end; their attempts stay live."""
+    log.error("payments_need_human", payments=list(payment_ids))
     owing = sa.select(Payment.order_id).where(Payment.id.in_(payment_ids))
     session.execute(
         sa.update(Attempt)
@@ -168,7 +170,7 @@ def _fail(
     order_ids = [claim.order_id for claim, _ in failed]
     payment_ids = [claim.payment_id for claim, _ in failed]
     for claim, reason in failed:
-        _mark(session, claim, state=state, reason=reason, at=at)
+        _mark(session, claim, state=state, reason=reason[:REASON_LENGTH], at=at)
     _close(session, payment_ids, at=at, state=PaymentState.SETTLED)
     stock.release(session, order_ids=order_ids)
     return [
@@ -183,12 +185,11 @@ def _doubt(
     """Keep the stock held and look again later; past the last check a person must decide."""
     changes: list[Change] = []
     for claim, reason in doubtful:
-        _mark(session, claim, state=AttemptState.UNKNOWN, reason=reason, at=at)
         if at - claim.first_sent_at >= HUMAN_AFTER:
             changes += hold_for_human(session, [claim.payment_id], at=at)
             continue
         _wait(session, claim, until=next_check(claim.first_sent_at, at))
-        changes += _become_unknown(session, claim, at=at)
+        changes += _become_unknown(session, claim, reason=reason, at=at)
     return changes
 
 
@@ -198,11 +199,11 @@ def _miss(session: Session, missing: Sequence[Claim], *, at: datetime) -> list[C
     for claim in missing:
         since = claim.missing_since or at
         if at - since >= MISSING_TWICE_APART:
-            gone.append((claim, "the gateway knows no such charge"))
+            gone.append((claim, _MISSING))
             continue
-        _mark(session, claim, state=AttemptState.UNKNOWN, missing_since=since, at=at)
+        _mark(session, claim, missing_since=since, at=at)
         _wait(session, claim, until=since + MISSING_TWICE_APART)
-        doubted += _become_unknown(session, claim, at=at)
+        doubted += _become_unknown(session, claim, reason=_MISSING, at=at)
     return [*doubted, *_fail(session, gone, state=AttemptState.FAILED, at=at)]
 
 
@@ -223,10 +224,13 @@ def next_check(first_sent_at: datetime, at: datetime) -> datetime:
     return at + LATE_CHECK
 
 
-def _become_unknown(session: Session, claim: Claim, *, at: datetime) -> list[Change]:
+def _become_unknown(session: Session, claim: Claim, *, reason: str, at: datetime) -> list[Change]:
+    """Tell of a doubt when it begins; what later checks say of it changes nothing."""
     status = session.scalar(sa.select(Order.status).where(Order.id == claim.order_id))
     if status != OrderStatus.PENDING:
+        log.info("charge_still_unknown", order=claim.order_id, reason=reason)
         return []
+    _mark(session, claim, state=AttemptState.UNKNOWN, reason=reason[:REASON_LENGTH], at=at)
     _touch(session, claim.payment_id, at=at)
     return [
         *orders.advance(session, [claim.order_id], status=OrderStatus.PAYMENT_UNKNOWN, at=at),
@@ -242,6 +246,7 @@ def _write_charges(session: Session, charge_ids: dict[int, str], *, at: datetime
         .values(
             state=AttemptState.SUCCEEDED,
             charge_id=sa.case(charge_ids, value=table.order_id),
+            reason=None,
             updated_at=at,
         )
         .execution_options(synchronize_session=False)

@@ -18,6 +18,8 @@ from infra.outbox import Change
 from shop import money
 from shop.events import PAYMENTS
 
+REASON_LENGTH = 200
+
 
 class PaymentState(StrEnum):
     """Whether anything is left to do."""
@@ -86,7 +88,7 @@ class Attempt(Base):
     request: Mapped[str] = mapped_column(LongText)
     state: Mapped[str] = mapped_column(binary_string(16))
     charge_id: Mapped[str | None] = mapped_column(binary_string(100))
-    reason: Mapped[str | None] = mapped_column(sa.String(200))
+    reason: Mapped[str | None] = mapped_column(sa.String(REASON_LENGTH))
     first_sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     missing_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from infra import clock, failpoints, outbox
@@ -21,9 +22,9 @@ from infra.db import Row, Sessions, transact
 from infra.logs import log
 from infra.parallel import answer_groups
 from shop import outcomes, payments
-from shop.gateways.protocol import Answer, ChargeRequest, Missing, PaymentGateway
+from shop.gateways.protocol import Answer, ChargeRequest, Missing, PaymentGateway, Unknown
 from shop.orders import Order, OrderStatus
-from shop.outcomes import Claim
+from shop.outcomes import Answered, Claim
 from shop.payments import Attempt, AttemptState, Payment
 
 LEASE = timedelta(seconds=30)
@@ -142,7 +143,6 @@ def _without_settled_orders(session: Session, due: Sequence[Row]) -> list[Row]:
 
 def _hand_to_human(session: Session, payment_ids: list[int], now: datetime) -> None:
     if payment_ids:
-        log.error("payments_need_human", payments=payment_ids)
         outbox.record(session, outcomes.hold_for_human(session, payment_ids, at=now))
 
 
@@ -216,17 +216,28 @@ def _act(settler: Settler, claims: Sequence[Claim], *, token: str, now: datetime
     size = settler.gateway.max_in_flight
     for group in answer_groups(call, claims, limit=size, deadline_s=DEADLINE_S):
         failpoints.reach("payments.charged")
-        settled += transact(
-            settler.sessions,
-            lambda session: outcomes.settle(
-                session,
-                group,  # noqa: B023
-                token=token,
-                fulfilment_delay=settler.fulfilment_delay,
-                now=now,
-            ),
-        )
+        settled += _settle(settler, group, token=token, now=now)
     return settled
+
+
+def _settle(settler: Settler, answered: Answered, *, token: str, now: datetime | None) -> int:
+    """Write answers; one that cannot be written is in doubt and does not hold up the others."""
+
+    def work(session: Session) -> int:
+        return outcomes.settle(
+            session, answered, token=token, fulfilment_delay=settler.fulfilment_delay, now=now
+        )
+
+    try:
+        return transact(settler.sessions, work)
+    except IntegrityError:
+        if isinstance(answered[0][1], Unknown):
+            raise
+        log.error("charges_not_written", count=len(answered))
+        # A charge id that belongs to another order already proves nothing about this one.
+        doubted = [(answered[0][0], Unknown("the charge's id was used before"))]
+        alone = answered if len(answered) > 1 else doubted
+        return sum(_settle(settler, [one], token=token, now=now) for one in alone)
 
 
 def ask(gateway: PaymentGateway, claim: Claim) -> Answer | Missing:
