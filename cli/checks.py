@@ -95,7 +95,7 @@ def _address(url: str, *, setting: str) -> tuple[str, int] | None:
     except ValueError as error:
         raise Misconfigured(f"{setting} is not a URL: its host or port cannot be read.") from error
     if not parts.scheme:
-        raise Misconfigured(f"{setting} is not a URL: it needs a scheme, such as redis://.")
+        raise Misconfigured(f"{setting} is not a URL: it has to begin like mysql:// or redis://.")
     usual = _USUAL_PORTS.get(parts.scheme.split("+")[0])
     if host is None or (port or usual) is None:
         return None

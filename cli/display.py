@@ -2,7 +2,6 @@
 
 import io
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from cli.service import Died, Event, Hung, Ready, Started
+from cli.service import Died, Event, Hung, Ready, Started, exit_reason
+
+_LINES_OF_THE_DEAD = 4
 
 
 class Display:
@@ -41,7 +42,7 @@ class Display:
                 self._steps[name] = Text("failed, trying again", style="yellow")
                 said = f"{name} ended: {exit_reason(code)}; starting again in {again_in_s:.1f} s"
                 self._say(said, always=True)
-                self.quote(name, last_lines)
+                self.quote(name, last_lines[-_LINES_OF_THE_DEAD:])
 
     def refresh(self) -> None:
         """Draw the steps again, as long as they are shown."""
@@ -72,11 +73,6 @@ class Display:
         for name, step in self._steps.items():
             table.add_row(name, step)
         return table
-
-
-def exit_reason(code: int) -> str:
-    """Put an exit code into words."""
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 class _Unbreakable(io.TextIOBase):

@@ -1,5 +1,6 @@
 """A program that is to run, and what can happen to it."""
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -84,11 +85,24 @@ Event = Started | Ready | Died | Hung
 
 
 class StartFailed(AppError):
-    """A program does not come up at all."""
+    """A program does not come up at all, or a job cannot be done."""
 
     code = "start_failed"
 
-    def __init__(self, name: str, *, reason: str, log: Path, last_lines: tuple[str, ...]) -> None:
-        super().__init__(f"{name} could not be started: {reason}; its log is {log}.")
-        self.name = name
+    def __init__(self, service: Service, *, reason: str, last_lines: tuple[str, ...]) -> None:
+        super().__init__(f"{service.name} could not be started: {reason}; see {service.log}.")
+        self.name = service.name
         self.last_lines = last_lines
+
+
+class JobFailed(StartFailed):
+    """A job has failed, and its own last words say why."""
+
+    def __init__(self, service: Service, *, exit_code: int, last_lines: tuple[str, ...]) -> None:
+        super().__init__(service, reason=f"exit code {exit_code}", last_lines=last_lines[:-1])
+        self.detail = last_lines[-1] if last_lines else self.detail
+
+
+def exit_reason(code: int) -> str:
+    """Put an exit code into words."""
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

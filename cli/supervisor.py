@@ -5,7 +5,19 @@ from collections.abc import Iterable
 from enum import Enum, auto
 
 from cli.child import Child
-from cli.service import Died, Event, Hung, Patience, Ready, Service, Started, StartFailed, StopStage
+from cli.service import (
+    Died,
+    Event,
+    Hung,
+    JobFailed,
+    Patience,
+    Ready,
+    Service,
+    Started,
+    StartFailed,
+    StopStage,
+    exit_reason,
+)
 
 STOP_GRACE_S = 8.0
 _STAGE_S = 0.75
@@ -130,8 +142,9 @@ class _Member:
         if self.service.probe and self.service.probe.ready():
             return self._became_ready()
         if not self._was_ready and self._age_s > self._patience.start_timeout_s:
-            last_lines = child.last_lines(_TAIL_LINES)
-            raise self._failed(f"it was not ready after {self._age_s:.0f} s", last_lines)
+            reason = f"it was not ready after {self._age_s:.0f} s"
+            lines = child.last_lines(_TAIL_LINES)
+            raise StartFailed(self.service, reason=reason, last_lines=lines)
         return self._watch_health(child)
 
     def _watch_health(self, child: Child) -> Event | None:
@@ -152,9 +165,11 @@ class _Member:
     def _try_again(self, code: int, last_lines: tuple[str, ...]) -> Event:
         self.child = None
         self._failures += 1
-        job = self.service.probe is None
-        if job or (not self._was_ready and self._failures >= self._patience.start_tries):
-            raise self._failed(f"it ended with exit code {code}", last_lines)
+        if self.service.probe is None:
+            raise JobFailed(self.service, exit_code=code, last_lines=last_lines)
+        if not self._was_ready and self._failures >= self._patience.start_tries:
+            reason = f"it ended with {exit_reason(code)}"
+            raise StartFailed(self.service, reason=reason, last_lines=last_lines)
         delay_s = self._patience.delay_s(self._failures)
         self._start_at = time.monotonic() + delay_s
         self._enter(_State.WAITING)
@@ -165,10 +180,6 @@ class _Member:
         self._was_ready = True
         self._enter(_State.READY)
         return Ready(self.service.name, after_s)
-
-    def _failed(self, reason: str, last_lines: tuple[str, ...]) -> StartFailed:
-        name, log = self.service.name, self.service.log
-        return StartFailed(name, reason=reason, log=log, last_lines=last_lines)
 
     def _enter(self, state: _State) -> None:
         self._state = state

@@ -48,7 +48,7 @@ def test_killed_program_is_started_again_and_told(fake_run: Start) -> None:
     eventually(lambda: run.told()["ready"] and run.pid("work") not in (0, before))
     run.process.terminate()
     said = run.end()[1]
-    assert "work ended: killed by SIGKILL; starting again in 0.5 s" in said
+    assert "work ended: SIGKILL; starting again in 0.5 s" in said
     assert "work | work begins" in said
 
 
@@ -158,4 +158,5 @@ def test_failed_job_ends_the_run_at_once(fake_run: Start) -> None:
     code, said = run.end()
 
     assert code == 1
+    assert said.splitlines()[-1] == "the reason why it fails"
     assert said.count("the reason why it fails") == 1
