@@ -23,8 +23,8 @@ from infra.db import Database, open_database
 from infra.errors import Forbidden, Unauthenticated
 from infra.settings import Settings
 
-# Twice this many connections at most: as many as FastAPI has threads for endpoints.
-_POOL_SIZE = 20
+# As many connections as FastAPI has threads for endpoints.
+_POOL_SIZE = 40
 # A caller waits for us: rather tell him to come again than hold one of the threads.
 _LOCK_WAIT_TIMEOUT_S = 2
 _REDIS_CONNECT_TIMEOUT_S = 0.5
