@@ -54,9 +54,9 @@ def make_plan(settings: Settings, folder: RunFolder) -> Plan:
         first.insert(0, programs.redis_server(resolved, port=redis_port))
     if simulated:
         first.append(programs.stand_ins(resolved, ports))
-    needs = frozenset(service.name for service in first)
-    then = [replace(service, needs=needs) for service in _work(resolved)]
-    places = _places(resolved, running={service.name for service in first}, simulated=simulated)
+    running = {service.name for service in first}
+    then = [replace(service, needs=_needs(service, running)) for service in _work(resolved)]
+    places = _places(resolved, running=running, simulated=simulated)
     return Plan(
         settings=resolved,
         services=(*first, *then),
@@ -134,6 +134,11 @@ def _work(settings: Settings) -> list[Service]:
         programs.beat(settings),
         programs.flower(settings),
     ]
+
+
+def _needs(service: Service, running: set[str]) -> frozenset[str]:
+    # Flower reads no table and calls no stand-in: it can start beside the migrations.
+    return frozenset(running & {"redis"} if service.name == "flower" else running)
 
 
 def _places(

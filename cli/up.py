@@ -22,7 +22,7 @@ from cli.supervisor import STOP_GRACE_S, Supervisor
 from infra.process import die_with_parent
 from infra.settings import load_settings
 
-_LOOK_WHILE_STARTING_S = 0.05
+_LOOK_WHILE_STARTING_S = 0.1
 _LOOK_WHILE_RUNNING_S = 0.5
 # Whoever started the run was killed: nobody waits for last answers, and leases cover the rest.
 _ORPHAN_GRACE_S = 1.0
