@@ -20,6 +20,7 @@ from shop.events import PAYMENTS
 from shop.gateways.protocol import (
     Answer,
     Declined,
+    Missing,
     NotSent,
     PaymentGateway,
     RefundRequest,
@@ -32,7 +33,7 @@ from shop.payments import Attempt, AttemptState
 LEASE = timedelta(seconds=30)
 DEADLINE_S = 20.0
 BATCH = 50
-# The key makes a repeat the same refund, so an unknown one is simply sent again.
+# An unknown refund is looked for, and sent again if it is not found: its key makes it the same one.
 AGAIN_AFTER = timedelta(seconds=5)
 
 
@@ -81,6 +82,7 @@ class Claim:
 
     refund_id: int
     request: RefundRequest
+    sent_before: bool
 
 
 def begin(session: Session, order_ids: Sequence[int], *, reason: str, at: datetime) -> None:
@@ -125,13 +127,22 @@ def settle_due(sessions: Sessions, gateway: PaymentGateway, *, now: datetime | N
     )
 
     def call(claim: Claim) -> Answer:
-        return gateway.refund(claim.request)
+        return ask(gateway, claim)
 
     limit = gateway.max_in_flight
     for group in answer_groups(call, claims, limit=limit, deadline_s=DEADLINE_S):
         failpoints.reach("refunds.sent")
         done += transact(sessions, lambda session: _settle(session, group, token=token, now=now))  # noqa: B023 - runs before the next group comes
     return done
+
+
+def ask(gateway: PaymentGateway, claim: Claim) -> Answer:
+    """Send a refund, or first look for it if it may have been sent before."""
+    if claim.sent_before:
+        found = gateway.find_refund(claim.request)
+        if not isinstance(found, Missing):
+            return found
+    return gateway.refund(claim.request)
 
 
 def _claim(
@@ -146,16 +157,18 @@ def _claim(
         .limit(min(BATCH, gateway.max_in_flight))
         .with_for_update(skip_locked=True)
     ).all()
-    for refund in due:
-        refund.lease_token, refund.due_at = token, now + LEASE
-        refund.state, refund.updated_at = RefundState.SENDING, now
-    return [
+    claims = [
         Claim(
             refund.id,
             RefundRequest(refund.key, refund.charge_id, refund.amount_minor, refund.currency),
+            sent_before=refund.state != RefundState.CREATED,
         )
         for refund in due
     ]
+    for refund in due:
+        refund.lease_token, refund.due_at = token, now + LEASE
+        refund.state, refund.updated_at = RefundState.SENDING, now
+    return claims
 
 
 def _settle(
@@ -166,7 +179,7 @@ def _settle(
     now: datetime | None,
 ) -> int:
     now = now or clock.now(session)
-    answers = {claim.refund_id: answer for claim, answer in answered}
+    answers = {claim.refund_id: (claim, answer) for claim, answer in answered}
     ours = session.scalars(
         sa.select(Refund)
         .where(Refund.id.in_(list(answers)), Refund.lease_token == token)
@@ -175,13 +188,15 @@ def _settle(
     ).all()
     changes: list[Change] = []
     for refund in ours:
-        changes += _write(session, refund, answers[refund.id], at=now)
+        changes += _write(session, refund, *answers[refund.id], at=now)
     session.flush()
     outbox.record(session, changes)
     return sum(refund.state == RefundState.SUCCEEDED for refund in ours)
 
 
-def _write(session: Session, refund: Refund, answer: Answer, *, at: datetime) -> list[Change]:
+def _write(
+    session: Session, refund: Refund, claim: Claim, answer: Answer, *, at: datetime
+) -> list[Change]:
     refund.lease_token, refund.updated_at = None, at
     match answer:
         case Succeeded(id=refund_id):
@@ -191,7 +206,7 @@ def _write(session: Session, refund: Refund, answer: Answer, *, at: datetime) ->
             log.error("refund_failed", refund=refund.id, order=refund.order_id, reason=reason)
             refund.state, refund.due_at = RefundState.FAILED, None
             return [_changed("refund.failed", refund)]
-        case NotSent():
+        case NotSent() if not claim.sent_before:
             refund.state, refund.due_at = RefundState.CREATED, at + AGAIN_AFTER
         case _:
             refund.state, refund.due_at = RefundState.UNKNOWN, at + AGAIN_AFTER

@@ -89,3 +89,6 @@ class PaymentGateway(Protocol):
 
     def refund(self, request: RefundRequest) -> Answer:
         """Give money back; the same key again is the same refund."""
+
+    def find_refund(self, request: RefundRequest) -> Found:
+        """Look a refund up by its charge."""

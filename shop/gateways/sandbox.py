@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import orjson
 
 from shop.gateways.protocol import (
     Answer,
@@ -18,6 +19,7 @@ from shop.gateways.protocol import (
 
 CONNECT_TIMEOUT_S = 2.0
 _NOT_EXECUTED = frozenset({401, 403, 429})
+_LONGEST_ID = 100
 
 
 class SandboxGateway:
@@ -51,19 +53,18 @@ class SandboxGateway:
 
     def find_charge(self, request: ChargeRequest) -> Found:
         """Look the charge of this request up by its reference."""
-        try:
-            answer = self._http.get("/v1/charges", params={"reference": request.reference})
-            charges = [item for item in _json(answer)["data"] if _is_of(item, request)]
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            return Unknown(f"look-up failed: {type(error).__name__}")
-        if not charges:
-            return Missing()
-        return _confirmed(charges[0], _charge_of(request))
+        query = {"reference": request.reference}
+        return self._find("/v1/charges", query, request.key, expected=_charge_of(request))
 
     def refund(self, request: RefundRequest) -> Answer:
         """Give money back; the same key again is the same refund."""
-        body = {"charge": request.charge_id, "amount": request.amount_minor}
+        body = _refund_of(request)
         return self._post("/v1/refunds", request.key, body, expected=body)
+
+    def find_refund(self, request: RefundRequest) -> Found:
+        """Look a refund up by its charge."""
+        query = {"charge": request.charge_id}
+        return self._find("/v1/refunds", query, request.key, expected=_refund_of(request))
 
     def _post(
         self, path: str, key: str, body: dict[str, Any], *, expected: dict[str, Any]
@@ -75,6 +76,18 @@ class SandboxGateway:
         except httpx.HTTPError as error:
             return Unknown(type(error).__name__)
         return _classify(answer, expected)
+
+    def _find(
+        self, path: str, query: dict[str, str], key: str, *, expected: dict[str, Any]
+    ) -> Found:
+        try:
+            answer = self._http.get(path, params=query)
+            if answer.status_code != httpx.codes.OK:
+                return Unknown(f"look-up failed: the gateway answered {answer.status_code}")
+            found = [item for item in _json(answer)["data"] if _is_under(item, key)]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            return Unknown(f"look-up failed: {type(error).__name__}")
+        return _confirmed(found[0], expected) if found else Missing()
 
 
 def _classify(answer: httpx.Response, expected: dict[str, Any]) -> Answer:
@@ -102,10 +115,14 @@ def _refused(status: int, document: dict[str, Any]) -> Answer:
 def _confirmed(document: dict[str, Any], expected: dict[str, Any]) -> Succeeded | Unknown:
     """Believe a success only if it is about what was asked for."""
     different = [name for name, value in expected.items() if document.get(name) != value]
-    charge_id = document.get("id")
-    if different or document.get("status") != "succeeded" or not isinstance(charge_id, str):
-        return Unknown(f"the gateway's answer differs in {', '.join(different) or 'its status'}")
-    return Succeeded(charge_id)
+    if document.get("status") != "succeeded":
+        different.append("status")
+    made_id = document.get("id")
+    if not isinstance(made_id, str) or not 0 < len(made_id) <= _LONGEST_ID:
+        different.append("id")
+    if different or not isinstance(made_id, str):
+        return Unknown(f"the gateway's answer differs in {', '.join(different)}")
+    return Succeeded(made_id)
 
 
 def _charge_of(request: ChargeRequest) -> dict[str, Any]:
@@ -116,12 +133,16 @@ def _charge_of(request: ChargeRequest) -> dict[str, Any]:
     }
 
 
-def _is_of(item: object, request: ChargeRequest) -> bool:
-    return isinstance(item, dict) and item.get("idempotency_key", request.key) == request.key
+def _refund_of(request: RefundRequest) -> dict[str, Any]:
+    return {"charge": request.charge_id, "amount": request.amount_minor}
+
+
+def _is_under(item: object, key: str) -> bool:
+    return isinstance(item, dict) and item.get("idempotency_key", key) == key
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:
-    document = answer.json()
+    document = orjson.loads(answer.content)
     if not isinstance(document, dict):
         raise ValueError(document)  # noqa: TRY004 - the content is wrong, not a type of ours
     return document

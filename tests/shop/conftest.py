@@ -6,6 +6,7 @@ import pytest
 
 from infra.db import Database, open_database
 from shop.gateways.sandbox import SandboxGateway
+from tests.shop.canned import CannedServer
 from tests.shop.stage import Shop
 from tests.support.databases import speak_as_mysql
 from tests.support.gateway import FakeGateway
@@ -58,3 +59,11 @@ def world(_world: Sandbox) -> Sandbox:
 def sandbox_gateway(world: Sandbox) -> SandboxGateway:
     """The client of the sandbox's gateway."""
     return SandboxGateway(world.gateway_url, timeout_s=5)
+
+
+@pytest.fixture
+def canned() -> Iterator[CannedServer]:
+    """A server that answers as the test says."""
+    server = CannedServer()
+    yield server
+    server.close()

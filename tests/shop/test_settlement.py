@@ -363,7 +363,7 @@ def test_a_full_batch_calls_for_help_and_goes_on(each_shop_of_three: Shop) -> No
 def test_a_claim_is_never_larger_than_the_gateway_takes_at_once(each_shop_of_three: Shop) -> None:
     shop = each_shop_of_three
     orders = [shop.place_one() for _ in range(4)]
-    gates = [shop.gateway.hold(order) for order in orders]  # type: ignore[attr-defined] # the fake
+    gates = [shop.gateway.hold(f"{order}:1") for order in orders]  # type: ignore[attr-defined] # the fake
     with ThreadPoolExecutor(1) as thread:
         run = thread.submit(shop.settle)
 
@@ -378,7 +378,7 @@ def test_a_claim_is_never_larger_than_the_gateway_takes_at_once(each_shop_of_thr
 
 def test_a_slow_call_delays_only_itself(busy_shop: Shop, gateway: FakeGateway) -> None:
     slow, quick = busy_shop.place_one(), busy_shop.place_one()
-    answered = gateway.hold(slow)
+    answered = gateway.hold(f"{slow}:1")
     with ThreadPoolExecutor(1) as thread:
         run = thread.submit(busy_shop.settle)
         try:
@@ -410,7 +410,7 @@ def test_no_transaction_is_open_while_the_gateway_is_called(
     busy_shop: Shop, gateway: FakeGateway
 ) -> None:
     order_id = busy_shop.place_one()
-    answered = gateway.hold(order_id)
+    answered = gateway.hold(f"{order_id}:1")
     with ThreadPoolExecutor(1) as thread:
         run = thread.submit(busy_shop.settle)
         try:

@@ -70,9 +70,9 @@ class FakeGateway:
         """Give the next look-up this answer, whatever the books say."""
         self._next_found.append(found)
 
-    def hold(self, order_id: int) -> threading.Event:
-        """Keep the charge of an order waiting until the event is set."""
-        return self._held.setdefault(str(order_id), threading.Event())
+    def hold(self, key: str) -> threading.Event:
+        """Keep the next charge or refund under this key waiting until the event is set."""
+        return self._held.setdefault(key, threading.Event())
 
     def captured(self) -> dict[str, int]:
         """Tell what was taken under each key."""
@@ -84,9 +84,7 @@ class FakeGateway:
 
     def charge(self, request: ChargeRequest) -> Answer:
         """Take the money; the same key again is the same charge."""
-        held = self._held.get(request.reference)
-        if held is not None:
-            held.wait(_HELD_AT_MOST_S)
+        self._wait(request.key)
         with self._books:
             self.sent.append(request.key)
             if not self._next:
@@ -109,6 +107,7 @@ class FakeGateway:
 
     def refund(self, request: RefundRequest) -> Answer:
         """Give money back; the same key again is the same refund."""
+        self._wait(request.key)
         with self._books:
             self.sent.append(request.key)
             if not self._next:
@@ -117,6 +116,20 @@ class FakeGateway:
             if told is None:
                 self._refund_once(request)
             return told or LOST
+
+    def find_refund(self, request: RefundRequest) -> Found:
+        """Look a refund up by its charge."""
+        with self._books:
+            self.asked.append(request.key)
+            if self._next_found:
+                return self._next_found.popleft()
+            refund = self._refunds.get(request.key)
+            return Succeeded(refund.id) if refund else Missing()
+
+    def _wait(self, key: str) -> None:
+        held = self._held.pop(key, None)
+        if held is not None:
+            held.wait(_HELD_AT_MOST_S)
 
     def _charge_once(self, request: ChargeRequest) -> Answer:
         if request.key in self._refused:

@@ -1,0 +1,357 @@
+"""Every gateway keeps one contract; the sandbox client turns all answers into yes, no, unknown."""
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from infra.errors import Misconfigured
+from infra.settings import Settings
+from shop.gateways.choice import open_gateway
+from shop.gateways.protocol import (
+    ChargeRequest,
+    Declined,
+    Missing,
+    NotSent,
+    PaymentGateway,
+    RefundRequest,
+    Succeeded,
+    Unknown,
+)
+from shop.gateways.sandbox import SandboxGateway
+from tests.shop.canned import CannedServer
+from tests.support.processes import free_port
+from tests.support.proxy import Proxy
+from tests.support.sandbox import Sandbox
+
+ProxyTo = Callable[[int], Proxy]
+IMPATIENT_S = 0.4
+
+
+@pytest.fixture(params=["fake", "sandbox"])
+def any_gateway(request: pytest.FixtureRequest) -> PaymentGateway:
+    """The gateway in memory and the client of the real process in turn."""
+    name = "gateway" if request.param == "fake" else "sandbox_gateway"
+    gateway: PaymentGateway = request.getfixturevalue(name)
+    return gateway
+
+
+@pytest.fixture
+def impatient(world: Sandbox) -> SandboxGateway:
+    """A client that waits a moment only."""
+    return SandboxGateway(world.gateway_url, timeout_s=IMPATIENT_S)
+
+
+@pytest.fixture
+def charge() -> ChargeRequest:
+    """A charge of 42.00 that nobody has seen before."""
+    return _charge()
+
+
+def test_a_charge_succeeds(any_gateway: PaymentGateway, charge: ChargeRequest) -> None:
+    answer = any_gateway.charge(charge)
+
+    assert isinstance(answer, Succeeded)
+    assert answer.id
+
+
+def test_the_same_key_again_is_the_same_charge(
+    any_gateway: PaymentGateway, charge: ChargeRequest
+) -> None:
+    first = any_gateway.charge(charge)
+
+    assert any_gateway.charge(charge) == first
+
+
+def test_the_same_key_for_another_amount_is_unknown(any_gateway: PaymentGateway) -> None:
+    reference = uuid.uuid4().hex
+    any_gateway.charge(_charge(reference, amount_minor=4200))
+
+    answer = any_gateway.charge(_charge(reference, amount_minor=4300))
+
+    assert isinstance(answer, Unknown)
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        ("tok_declined", "generic_decline"),
+        ("tok_insufficient_funds", "insufficient_funds"),
+        ("tok_expired", "expired_card"),
+    ],
+)
+def test_a_declined_card_stays_declined(
+    any_gateway: PaymentGateway, token: str, reason: str
+) -> None:
+    charge = _charge(token=token)
+
+    answers = [any_gateway.charge(charge), any_gateway.charge(charge)]
+
+    assert answers == [Declined(reason)] * 2
+
+
+def test_a_declined_charge_is_not_found(any_gateway: PaymentGateway) -> None:
+    charge = _charge(token="tok_declined")
+    any_gateway.charge(charge)
+
+    assert any_gateway.find_charge(charge) == Missing()
+
+
+def test_a_charge_is_found(any_gateway: PaymentGateway, charge: ChargeRequest) -> None:
+    made = any_gateway.charge(charge)
+
+    assert any_gateway.find_charge(charge) == made
+
+
+def test_a_charge_that_was_never_sent_is_missing(
+    any_gateway: PaymentGateway, charge: ChargeRequest
+) -> None:
+    assert any_gateway.find_charge(charge) == Missing()
+
+
+def test_a_charge_under_another_key_is_not_this_one(any_gateway: PaymentGateway) -> None:
+    reference = uuid.uuid4().hex
+    any_gateway.charge(_charge(reference, n=1))
+
+    assert any_gateway.find_charge(_charge(reference, n=2)) == Missing()
+
+
+def test_a_charge_whose_answer_was_lost_is_found(any_gateway: PaymentGateway) -> None:
+    charge = _charge(token="tok_500")
+
+    answer = any_gateway.charge(charge)
+
+    assert isinstance(answer, Unknown)
+    assert isinstance(any_gateway.find_charge(charge), Succeeded)
+
+
+def test_a_charge_of_a_wrong_amount_is_unknown_for_ever(any_gateway: PaymentGateway) -> None:
+    charge = _charge(token="tok_wrong_amount")
+
+    answers = [any_gateway.charge(charge), any_gateway.charge(charge)]
+
+    assert [type(answer) for answer in answers] == [Unknown, Unknown]
+    assert isinstance(any_gateway.find_charge(charge), Unknown)
+
+
+def test_a_refund_succeeds_once_per_key(any_gateway: PaymentGateway, charge: ChargeRequest) -> None:
+    refund = _refund_of(any_gateway, charge, 4200)
+
+    answers = [any_gateway.refund(refund), any_gateway.refund(refund)]
+
+    assert isinstance(answers[0], Succeeded)
+    assert answers[1] == answers[0]
+
+
+def test_more_than_the_charge_cannot_be_given_back(
+    any_gateway: PaymentGateway, charge: ChargeRequest
+) -> None:
+    refund = _refund_of(any_gateway, charge, 4201)
+
+    assert any_gateway.refund(refund) == Declined("refund_exceeds_charge")
+
+
+def test_a_refund_is_found(any_gateway: PaymentGateway, charge: ChargeRequest) -> None:
+    refund = _refund_of(any_gateway, charge, 4200)
+    made = any_gateway.refund(refund)
+
+    assert any_gateway.find_refund(refund) == made
+
+
+def test_a_refund_that_was_never_sent_is_missing(
+    any_gateway: PaymentGateway, charge: ChargeRequest
+) -> None:
+    assert any_gateway.find_refund(_refund_of(any_gateway, charge, 4200)) == Missing()
+
+
+def test_a_refund_of_no_charge_is_unknown(any_gateway: PaymentGateway) -> None:
+    refund = RefundRequest(uuid.uuid4().hex, "ch_nobody", 100, "USD")
+
+    assert isinstance(any_gateway.refund(refund), Unknown)
+
+
+def test_a_charge_without_an_answer_in_time_is_unknown_and_made(
+    world: Sandbox, impatient: SandboxGateway, charge: ChargeRequest
+) -> None:
+    world.fault("gateway", "charge_then_hang", times=1)
+
+    answer = impatient.charge(charge)
+
+    assert answer == Unknown("ReadTimeout")
+    assert isinstance(impatient.find_charge(charge), Succeeded)
+
+
+def test_a_charge_that_breaks_the_gateway_is_unknown_and_made(
+    world: Sandbox, sandbox_gateway: SandboxGateway, charge: ChargeRequest
+) -> None:
+    world.fault("gateway", "charge_then_500", times=1)
+
+    answers = [sandbox_gateway.charge(charge), sandbox_gateway.charge(charge)]
+
+    assert [type(answer) for answer in answers] == [Unknown, Unknown]
+    assert isinstance(sandbox_gateway.find_charge(charge), Succeeded)
+    assert len(world.ledger().charges_of(charge.reference)) == 1
+
+
+def test_a_refund_that_breaks_the_gateway_is_unknown_and_found(
+    world: Sandbox, sandbox_gateway: SandboxGateway, charge: ChargeRequest
+) -> None:
+    refund = _refund_of(sandbox_gateway, charge, 4200)
+    world.fault("gateway", "refund_then_500", times=1)
+
+    answer = sandbox_gateway.refund(refund)
+
+    assert isinstance(answer, Unknown)
+    assert isinstance(sandbox_gateway.find_refund(refund), Succeeded)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("wrong_amount", Unknown),
+        ("http_500", Unknown),
+        ("garbage", Unknown),
+        ("html", Unknown),
+        ("hang", Unknown),
+        ("http_429", NotSent),
+        ("decline", Declined),
+    ],
+)
+def test_a_fault_during_a_charge_is_classified(
+    world: Sandbox, impatient: SandboxGateway, charge: ChargeRequest, fault: str, kind: type
+) -> None:
+    world.fault("gateway", fault, times=1)
+
+    answer = impatient.charge(charge)
+
+    assert isinstance(answer, kind)
+
+
+@pytest.mark.parametrize("fault", ["http_500", "http_429", "garbage", "html", "hang"])
+def test_a_fault_during_a_look_up_is_unknown(
+    world: Sandbox, impatient: SandboxGateway, charge: ChargeRequest, fault: str
+) -> None:
+    world.fault("gateway", fault, times=1)
+
+    answer = impatient.find_charge(charge)
+
+    assert isinstance(answer, Unknown)
+
+
+def test_a_refused_connection_means_not_sent(charge: ChargeRequest) -> None:
+    nobody = SandboxGateway(f"http://127.0.0.1:{free_port()}")
+
+    assert nobody.charge(charge) == NotSent("ConnectError")
+
+
+def test_a_refused_connection_during_a_look_up_is_unknown(charge: ChargeRequest) -> None:
+    nobody = SandboxGateway(f"http://127.0.0.1:{free_port()}")
+
+    assert isinstance(nobody.find_charge(charge), Unknown)
+
+
+def test_a_charge_whose_connection_breaks_is_unknown(
+    world: Sandbox, proxy_to: ProxyTo, charge: ChargeRequest
+) -> None:
+    proxy = proxy_to(world.gateway_port)
+    broken = SandboxGateway(f"http://127.0.0.1:{proxy.port}")
+    proxy.cut_after(0)
+
+    answer = broken.charge(charge)
+
+    assert isinstance(answer, Unknown)
+    assert isinstance(broken.find_charge(charge), Succeeded)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        pytest.param(201, b"", id="empty"),
+        pytest.param(201, b"null", id="null"),
+        pytest.param(201, b"[]", id="a list"),
+        pytest.param(201, b"{}", id="no fields"),
+        pytest.param(201, b"[" * 100_000, id="deeply nested"),
+        pytest.param(201, b'{"id": 1e999}', id="a number beyond a float"),
+        pytest.param(201, b"\xff\xfe", id="no text"),
+        pytest.param(201, b'{"id":"ch_1","reference":"17","amount":4200,"currency":"USD"}',
+                     id="no status"),
+        pytest.param(201, b'{"id":"ch_1","reference":"17","amount":4200,"currency":"USD",'
+                     b'"status":"pending"}', id="another status"),
+        pytest.param(201, b'{"id":"ch_1","reference":"17","amount":4200,"currency":"EUR",'
+                     b'"status":"succeeded"}', id="another currency"),
+        pytest.param(201, b'{"id":"ch_1","reference":"18","amount":4200,"currency":"USD",'
+                     b'"status":"succeeded"}', id="another order"),
+        pytest.param(201, b'{"id":"","reference":"17","amount":4200,"currency":"USD",'
+                     b'"status":"succeeded"}', id="an empty id"),
+        pytest.param(201, b'{"id":"' + b"x" * 101 + b'","reference":"17","amount":4200,'
+                     b'"currency":"USD","status":"succeeded"}', id="an endless id"),
+        pytest.param(302, b"", id="a redirect"),
+        pytest.param(402, b"{}", id="refused without a word"),
+        pytest.param(402, b'{"error": "card_declined"}', id="an error of another form"),
+        pytest.param(400, b'{"error": {"code": "invalid_request"}}', id="a request it dislikes"),
+        pytest.param(409, b'{"error": {"code": "key_in_use"}}', id="a key in use"),
+        pytest.param(503, b'{"error": {"code": "card_declined_maybe"}}', id="out of service"),
+    ],
+)  # fmt: skip
+def test_an_answer_that_proves_nothing_is_unknown(
+    canned: CannedServer, status: int, body: bytes
+) -> None:
+    canned.answer(status, body)
+
+    answer = SandboxGateway(canned.url).charge(_charge("17"))
+
+    assert isinstance(answer, Unknown)
+
+
+@pytest.mark.parametrize("status", [401, 403, 429])
+def test_an_answer_that_excludes_a_charge_means_not_sent(canned: CannedServer, status: int) -> None:
+    canned.answer(status, b'{"error": {"code": "whatever"}}')
+
+    answer = SandboxGateway(canned.url).charge(_charge("17"))
+
+    assert isinstance(answer, NotSent)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        pytest.param(500, b'{"data": []}', id="an empty list with an error"),
+        pytest.param(200, b'{"data": null}', id="no list"),
+        pytest.param(200, b'{"data": 5}', id="a number"),
+        pytest.param(200, b"[]", id="another form"),
+        pytest.param(200, b"{}", id="nothing"),
+        pytest.param(200, b'{"data": [{"id": "ch_1", "idempotency_key": "17:1"}]}', id="no amount"),
+    ],
+)
+def test_a_look_up_that_proves_nothing_is_unknown(
+    canned: CannedServer, status: int, body: bytes
+) -> None:
+    canned.answer(status, body)
+
+    answer = SandboxGateway(canned.url).find_charge(_charge("17"))
+
+    assert isinstance(answer, Unknown)
+
+
+def test_a_gateway_without_an_address_cannot_be_opened() -> None:
+    with pytest.raises(Misconfigured, match="GATEWAY_URL"):
+        open_gateway(Settings())
+
+
+def test_the_configured_gateway_is_opened() -> None:
+    gateway = open_gateway(Settings(gateway_url="http://127.0.0.1:9"))
+
+    assert (gateway.name, gateway.max_in_flight) == ("sandbox", 200)
+
+
+def _charge(
+    reference: str = "", *, n: int = 1, amount_minor: int = 4200, token: str = "tok_visa"
+) -> ChargeRequest:
+    reference = reference or uuid.uuid4().hex
+    return ChargeRequest(f"{reference}:{n}", reference, amount_minor, "USD", token)
+
+
+def _refund_of(gateway: PaymentGateway, charge: ChargeRequest, amount_minor: int) -> RefundRequest:
+    made = gateway.charge(charge)
+    assert isinstance(made, Succeeded)
+    return RefundRequest(f"refund:{charge.key}:1", made.id, amount_minor, "USD")

@@ -1,0 +1,228 @@
+"""Money goes back under a key of its own, once, and is booked when the gateway confirms it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from shop.gateways.protocol import Declined, NotSent, RefundRequest, Unknown
+from shop.refunds import AGAIN_AFTER, LEASE
+from tests.shop.stage import NOON, Shop, as_told, at_once
+from tests.support.gateway import FakeGateway
+from tests.support.processes import eventually
+
+
+@pytest.fixture
+def owed(shop: Shop) -> int:
+    """An order of 60.00 that is to be given back."""
+    return _owed(shop)
+
+
+def test_a_refund_gives_the_whole_charge_back(shop: Shop, gateway: FakeGateway, owed: int) -> None:
+    done = shop.give_back()
+
+    assert done == 1
+    assert gateway.given_back() == {f"refund:{owed}:1:1": 6000}
+    assert (shop.status(owed), shop.order(owed)["refunded"]) == ("refunded", 60.00)
+
+
+def test_a_refund_brings_the_books_back_to_nothing(shop: Shop, owed: int) -> None:
+    shop.give_back()
+
+    charge, refund = f"{owed}:1", f"refund:{owed}:1:1"
+    assert shop.ledger(owed) == {
+        (charge, "gateway:fake"): 6000,
+        (charge, "sales"): -6000,
+        (refund, "gateway:fake"): -6000,
+        (refund, "sales"): 6000,
+    }
+
+
+def test_a_refunded_order_is_told_as_it_stands_in_the_database(shop: Shop, owed: int) -> None:
+    shop.give_back()
+
+    told = shop.told(f"orders/{owed}")[-1]
+    assert (told.type, told.version) == ("order.refunded", 4)
+    assert told.data == as_told(shop.order(owed))
+
+
+def test_a_refund_is_told(shop: Shop, owed: int) -> None:
+    shop.give_back()
+
+    (told,) = shop.told(f"refunds/{shop.refund(owed).id}")
+    assert (told.type, told.version) == ("refund.succeeded", 1)
+    assert (told.data["order_id"], told.data["amount"], told.data["status"]) == (
+        owed,
+        60.00,
+        "succeeded",
+    )
+
+
+def test_a_refund_is_given_once(shop: Shop, gateway: FakeGateway, owed: int) -> None:
+    shop.give_back()
+    before = shop.snapshot()
+
+    done = shop.give_back(now=NOON + timedelta(days=1))
+
+    assert done == 0
+    assert len(gateway.sent) == 2
+    assert shop.snapshot() == before
+
+
+def test_an_unknown_refund_is_sent_again_under_its_key(
+    shop: Shop, gateway: FakeGateway, owed: int
+) -> None:
+    gateway.lose_next_answer()
+    shop.give_back(now=NOON)
+    unknown = shop.refund(owed)
+
+    shop.give_back(now=NOON + AGAIN_AFTER)
+
+    assert (unknown.state, unknown.due_at) == ("unknown", NOON + AGAIN_AFTER)
+    assert gateway.given_back() == {f"refund:{owed}:1:1": 6000}
+    assert shop.status(owed) == "refunded"
+
+
+def test_an_unknown_refund_is_not_booked(shop: Shop, gateway: FakeGateway, owed: int) -> None:
+    gateway.lose_next_answer()
+
+    shop.give_back()
+
+    assert shop.status(owed) == "refunding"
+    assert sum(shop.ledger(owed).values()) == 0
+    assert len(shop.ledger(owed)) == 2
+
+
+def test_a_refund_that_could_not_be_sent_is_due_again_soon(
+    shop: Shop, gateway: FakeGateway, owed: int
+) -> None:
+    gateway.answer_next(NotSent("ConnectError"))
+
+    shop.give_back()
+
+    refund = shop.refund(owed)
+    assert (refund.state, refund.due_at) == ("created", NOON + AGAIN_AFTER)
+
+
+def test_a_refused_refund_has_failed_and_is_told(
+    shop: Shop, gateway: FakeGateway, owed: int
+) -> None:
+    gateway.answer_next(Declined("refund_exceeds_charge"))
+
+    shop.give_back()
+
+    refund = shop.refund(owed)
+    (told,) = shop.told(f"refunds/{refund.id}")
+    assert (refund.state, refund.due_at) == ("failed", None)
+    assert (told.type, told.data["status"]) == ("refund.failed", "failed")
+    assert shop.status(owed) == "refunding"
+
+
+def test_a_worker_that_dies_after_the_refund_gives_it_once(
+    shop: Shop, gateway: FakeGateway, owed: int
+) -> None:
+    refund = shop.refund(owed)
+    request = RefundRequest(refund.key, refund.charge_id, refund.amount_minor, refund.currency)
+    gateway.refund(request)
+
+    shop.give_back()
+
+    assert gateway.given_back() == {refund.key: 6000}
+    assert shop.status(owed) == "refunded"
+
+
+def test_refunds_of_another_gateway_are_left_alone(shop: Shop, owed: int) -> None:
+    other = FakeGateway()
+    other.name = "another"
+
+    done = Shop(shop.database, other).give_back()
+
+    assert (done, other.sent) == (0, [])
+
+
+def test_two_workers_at_once_give_each_refund_once(busy_shop: Shop, gateway: FakeGateway) -> None:
+    owed = [_owed(busy_shop) for _ in range(10)]
+
+    at_once([busy_shop.give_back] * 2)
+
+    assert gateway.given_back() == {f"refund:{order}:1:1": 6000 for order in owed}
+    assert len(gateway.sent) == 20
+    assert {busy_shop.status(order) for order in owed} == {"refunded"}
+
+
+def test_a_refund_under_way_is_not_taken_by_another_worker(
+    busy_shop: Shop, gateway: FakeGateway
+) -> None:
+    owed = _owed(busy_shop)
+    answered = gateway.hold(f"refund:{owed}:1:1")
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(busy_shop.give_back)
+        try:
+            eventually(lambda: busy_shop.refund(owed).state == "sending")
+            second = busy_shop.give_back()
+        finally:
+            answered.set()
+
+    assert (second, first.result()) == (0, 1)
+
+
+def test_an_answer_after_the_lease_was_lost_writes_nothing(
+    busy_shop: Shop, gateway: FakeGateway
+) -> None:
+    owed = _owed(busy_shop)
+    answered = gateway.hold(f"refund:{owed}:1:1")
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(busy_shop.give_back)
+        try:
+            eventually(lambda: busy_shop.refund(owed).state == "sending")
+            busy_shop.give_back(now=NOON + LEASE)
+            before = busy_shop.snapshot()
+        finally:
+            answered.set()
+
+    assert first.result() == 0
+    assert busy_shop.snapshot() == before
+
+
+def test_a_refund_whose_failure_the_gateway_keeps_is_found(
+    shop: Shop, gateway: FakeGateway, owed: int
+) -> None:
+    gateway.lose_next_answer()
+    shop.give_back(now=NOON)
+    gateway.answer_next(Unknown("the gateway answered 500"), times=100)
+
+    shop.give_back(now=NOON + AGAIN_AFTER)
+
+    assert shop.status(owed) == "refunded"
+
+
+def test_a_refund_that_is_not_found_is_sent_again(
+    shop: Shop, gateway: FakeGateway, owed: int
+) -> None:
+    gateway.answer_next(Unknown("ReadTimeout"))
+    shop.give_back(now=NOON)
+
+    shop.give_back(now=NOON + AGAIN_AFTER)
+
+    assert gateway.asked == [f"refund:{owed}:1:1"]
+    assert gateway.given_back() == {f"refund:{owed}:1:1": 6000}
+
+
+def test_an_unknown_refund_that_cannot_be_sent_again_stays_unknown(
+    shop: Shop, gateway: FakeGateway, owed: int
+) -> None:
+    gateway.answer_next(Unknown("ReadTimeout"))
+    shop.give_back(now=NOON)
+    gateway.answer_next(NotSent("ConnectError"))
+
+    shop.give_back(now=NOON + AGAIN_AFTER)
+
+    assert shop.refund(owed).state == "unknown"
+
+
+def _owed(shop: Shop) -> int:
+    product = shop.sell()
+    order_id = shop.paid({product: 1})
+    shop.withdraw(product)
+    shop.fulfil()
+    return order_id
