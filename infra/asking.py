@@ -21,7 +21,7 @@ T = TypeVar("T")
 Outcome = dict[str, object]
 
 # Wants and announcements can be lost; a waiting asker looks and asks again this often.
-ASK_AGAIN_S = 1.0
+ASK_AGAIN_S = 0.5
 _RECONNECT_S = 0.5
 _LISTEN_S = 5.0
 

@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from infra.budget import Lane
 from infra.errors import AppError
@@ -23,6 +24,12 @@ RUN_S = 5.0
 _LOOK_AGAIN_S = 0.05
 
 
+class _Became(Enum):
+    CHANGED = auto()
+    UNCHANGED = auto()
+    PUT_OFF = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Drained:
     """What one run did; `left` is True if it ended by its time, so that there may be more."""
@@ -38,21 +45,21 @@ def drain(desk: Desk, *, run_s: float = RUN_S) -> Drained:
     Safe to run twice at once: a want is taken by one of them, and begun by one only.
     """
     ends_at = time.monotonic() + run_s
-    served = changed = 0
-    flying: dict[Future[bool], Lane] = {}
+    became: list[tuple[str, _Became]] = []
+    flying: dict[Future[_Became], tuple[str, Lane]] = {}
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="market-call") as pool:
         while True:
             left = time.monotonic() > ends_at
             if not left:
-                for text, lane in _take(desk, list(flying.values())):
-                    flying[pool.submit(_serve, desk, text, lane)] = lane
+                for text, lane in _take(desk, [lane for _, lane in flying.values()]):
+                    flying[pool.submit(_serve, desk, text, lane)] = text, lane
             if not flying:
-                return Drained(served, changed, left)
+                break
             done, _ = wait(flying, timeout=_LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
-            for future in done:
-                del flying[future]
-                served += 1
-                changed += future.result()
+            became += [(flying.pop(future)[0], future.result()) for future in done]
+    _put_back(desk, [text for text, what in became if what is _Became.PUT_OFF])
+    changed = sum(what is _Became.CHANGED for _, what in became)
+    return Drained(len(became), changed, left)
 
 
 def _take(desk: Desk, flying: list[Lane]) -> list[tuple[str, Lane]]:
@@ -69,42 +76,49 @@ def _take(desk: Desk, flying: list[Lane]) -> list[tuple[str, Lane]]:
     ]
 
 
-def _serve(desk: Desk, text: str, lane: Lane) -> bool:
-    """Serve one want, whatever happens; tell whether anything changed."""
+def _put_back(desk: Desk, wants: list[str]) -> None:
+    try:
+        desk.wanted.add(wants, lane=Lane.SCHEDULED)
+    except RedisDown:
+        log.warning("wants_not_put_back", count=len(wants))  # the next tick wants them again
+
+
+def _serve(desk: Desk, text: str, lane: Lane) -> _Became:
+    """Serve one want, whatever happens."""
     try:
         token = desk.wanted.begin(text)
         if token is None:
-            return False  # who is at it will announce it to all
+            return _Became.UNCHANGED  # who is at it will announce it to all
         try:
             return _serve_alone(desk, text, lane)
         finally:
             desk.wanted.end(text, token)
     except RedisDown:
         log.warning("want_not_served", want=text)
-        return False
+        return _Became.UNCHANGED
 
 
-def _serve_alone(desk: Desk, text: str, lane: Lane) -> bool:
+def _serve_alone(desk: Desk, text: str, lane: Lane) -> _Became:
     settled = desk.wanted.find_outcome(text)
     if settled is not None:
         desk.wanted.announce(text, settled)
-        return False
+        return _Became.UNCHANGED
     try:
         saved = _refresh(desk, parse_want(text), Calls(desk.budget, lane=lane))
     except RedisDown:
         raise
     except AppError as error:
         if isinstance(error, OverBudget) and lane is not Lane.INTERACTIVE:
-            return False  # no fact about the want: a person who asks may well be allowed
+            return _Became.PUT_OFF  # no fact about the want: people who ask may be allowed
         log.info("want_failed", want=text, code=error.code)
         desk.wanted.post(text, outcomes.describe(error), life_s=outcomes.life_s(error))
-        return False
+        return _Became.UNCHANGED
     except Exception:  # noqa: BLE001 - the outermost loop of one want: the others go on
         log.exception("want_failed", want=text)
         desk.wanted.post(text, outcomes.describe(AppError("internal")), life_s=freshness.FAILED_S)
-        return False
+        return _Became.UNCHANGED
     desk.wanted.post(text, {"code": outcomes.OK}, life_s=freshness.SETTLED_S)
-    return saved.changed
+    return _Became.CHANGED if saved.changed else _Became.UNCHANGED
 
 
 def _refresh(desk: Desk, want: Want, calls: Calls) -> Saved:

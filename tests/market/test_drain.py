@@ -162,8 +162,10 @@ def test_a_schedule_that_is_refused_leaves_no_word_for_people(
     done = drain(desk)
 
     outcomes = [desk.wanted.find_outcome(f"quote {name}") for name in ("AAPL", "MSFT", "NVDA")]
+    put_back = desk.wanted.take(lane=Lane.SCHEDULED, limit=9)
     assert done.served == 3
     assert outcomes.count(None) == 2
+    assert len(put_back) == 2
 
 
 def test_a_company_is_stored_and_published(desk: Desk, database: Database) -> None:

@@ -154,7 +154,7 @@ async def test_zeros_for_a_known_symbol_are_a_glitch(
         assert len(list(session.scalars(sa.select(Quote)))) == 1
 
 
-@pytest.mark.parametrize("fault", ["http_500", "garbage", "no_access", "http_429", "hang"])
+@pytest.mark.parametrize("fault", ["http_500", "garbage", "no_access", "http_429"])
 async def test_with_nothing_stored_a_failure_says_when_to_come_again(
     market: Market, sandbox: Sandbox, fault: str
 ) -> None:
