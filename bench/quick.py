@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import settle
+from bench import quotes, settle
 from bench.servers import peers
 
 RESULTS = Path("var/bench-quick.json")
@@ -17,7 +17,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="tradepost-bench-") as folder,
         peers(Path(folder)) as up,
     ):
-        results = {"settle": settle.run(up, ours=5000, plain=1000)}
+        results = {"settle": settle.run(up, ours=5000, plain=1000), "quote": quotes.run(up)}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     for name, figures in results.items():
