@@ -29,21 +29,16 @@ def announcement(plan: Plan, *, after_s: float) -> Text:
         if place.name in _LABELS and place.url
     ]
     rows.append(("Logs", str(plan.settings.data_dir / "logs")))
-    text = Text(f"\nTradepost is ready after {after_s:.1f} s.\n\n", style="bold green")
-    for label, value in rows:
-        text.append(f"  {label:<16}", style="bold not green").append(
-            f"{value}\n", style="not bold default"
-        )
-    first = f"curl -s {api}/products/"
-    text.append("\nTry it from another terminal:  ", style="not bold default").append(
-        first, style="bold cyan"
+    return Text.assemble(
+        (f"\nTradepost is ready after {after_s:.1f} s.\n\n", "bold green"),
+        *(part for label, value in rows for part in ((f"  {label:<16}", "bold"), f"{value}\n")),
+        "\nTry it from another terminal:  ",
+        (f"curl -s {api}/products/", "bold cyan"),
+        "\nCtrl-C stops everything; the data stay.\n",
     )
-    return text.append("\nCtrl-C stops everything; the data stay.\n", style="not bold default")
 
 
 def _flower_login(plan: Plan) -> str:
     login = plan.settings.flower_basic_auth
     user, _, password = (login.get_secret_value() if login else "").partition(":")
-    return (
-        f"user {user}, password {password if plan.flower_password_made else 'as you have set it'}"
-    )
+    return f"user {user}, password {password if plan.flower_password_made else 'as you set it'}"

@@ -15,6 +15,7 @@ from infra.settings import AuthMode, Settings
 FLOWER_USER = "admin"
 # Long enough for a person to see an order paid before it is completed.
 DEMO_FULFILMENT_DELAY_S = 5
+_WORKERS = frozenset({"worker-payments", "worker-market"})
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
 
 
@@ -137,8 +138,8 @@ def _work(settings: Settings) -> list[Service]:
 
 
 def _needs(service: Service, running: set[str]) -> frozenset[str]:
-    # Flower reads no table and calls no stand-in: it can start beside the migrations.
-    return frozenset(running & {"redis"} if service.name == "flower" else running)
+    # Flower asks once, at its start, which workers there are.
+    return _WORKERS if service.name == "flower" else frozenset(running)
 
 
 def _places(

@@ -21,6 +21,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, note_stop)
     signal.signal(signal.SIGINT, note_stop)
     sys.stderr.write(f"{NAME} begins\n")
+    if "noisy" in BEHAVIOUR:
+        sys.stderr.write("a line of a talkative program\n" * 200_000)
     if "fails" in BEHAVIOUR:
         sys.exit("the reason why it fails")
     if "job" in BEHAVIOUR:

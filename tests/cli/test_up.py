@@ -72,6 +72,17 @@ def test_program_without_sign_of_life_is_started_again(fake_run: Start) -> None:
     assert "work gave no sign of life any more: killed" in run.end()[1]
 
 
+def test_long_log_is_put_away_while_the_program_runs(fake_run: Start) -> None:
+    run = fake_run("work:WORK:noisy")
+
+    pid = run.wait_ready()["work"]["pid"]
+
+    log = run.folder / "logs" / "work.log"
+    eventually(log.with_name("work.log.1").exists)
+    eventually(lambda: log.stat().st_size < 5_000_000)
+    assert run.pid("work") == pid
+
+
 def test_program_deaf_to_sigterm_is_killed_within_ten_seconds(fake_run: Start) -> None:
     run = fake_run(STORE, "work:WORK:deaf")
     run.wait_ready()
