@@ -4,6 +4,7 @@ Reading and checking parameters takes longer than the answer does. What is not r
 for in the plainest way, goes the long way, where everything is checked.
 """
 
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import unquote
@@ -16,11 +17,13 @@ from market.questions import Market
 
 HEADERS = {"Cache-Control": "public, max-age=1"}
 JSON = "application/json"
-_ONLY_SYMBOL = b"symbol="
+_SYMBOL, _MAX_AGE = "symbol=", "max_age_s="
+_AGE = re.compile("[0-9]{1,4}")
+_USUAL_AGE = str(freshness.QUOTE_S)
 
 
 class FromMemory(APIRoute):
-    """A route that answers `?symbol=` with a fresh quote from memory, if there is one."""
+    """A route that answers `?symbol=` or `?symbol=&max_age_s=` from memory, if fresh there."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Put the shortcut before FastAPI's own handler."""
@@ -37,13 +40,15 @@ class FromMemory(APIRoute):
 
 def _find(request: Request) -> bytes | None:
     query: bytes = request.scope["query_string"]
-    if not query.startswith(_ONLY_SYMBOL) or b"&" in query:
+    first, and_, second = query.decode("latin-1").partition("&")
+    if not first.startswith(_SYMBOL) or (and_ and not second.startswith(_MAX_AGE)):
         return None
-    symbol = query[len(_ONLY_SYMBOL) :].decode("latin-1")
+    max_age = second.removeprefix(_MAX_AGE) if and_ else _USUAL_AGE
+    symbol = first.removeprefix(_SYMBOL)
     if "%" in symbol:
         symbol = unquote(symbol)
     # Whatever is on the board is a symbol, unless another letter was made into one of A-Z.
-    if not symbol.isascii():
+    if not symbol.isascii() or not _AGE.fullmatch(max_age):
         return None
     market: Market = request.app.state.market
-    return market.find_quote(symbol.upper(), max_age_s=freshness.QUOTE_S)
+    return market.find_quote(symbol.upper(), max_age_s=int(max_age))

@@ -42,8 +42,8 @@ _quotes = APIRouter(route_class=FromMemory)
 _REDIS_TIMEOUT_S = 1.0
 _DEFAULT_DAYS = timedelta(days=7)
 _MOST_DAYS = 366
-_FIRST_YEAR, _LAST_YEAR = 1980, 2100
 _LONGEST_AGE_S = 86_400
+_FIRST_YEAR, _LAST_YEAR = 1980, 2100
 _QUOTES = frozenset({EventType.QUOTE_UPDATED, EventType.CRYPTO_UPDATED})
 _PROBLEMS = problems(
     UnknownSymbol, InvalidSymbol, TooManyNewSymbols, UpstreamFailed, MarketTimedOut

@@ -81,6 +81,15 @@ def test_from_memory_the_answer_is_the_same(api: httpx.Client, finnhub: Sandbox)
     assert finnhub.calls("finnhub") == 1
 
 
+def test_memory_is_not_asked_for_what_is_too_old(api: httpx.Client, finnhub: Sandbox) -> None:
+    for max_age_s in (30, 0):
+        api.get("/market/quote", params={"symbol": "INTC", "max_age_s": max_age_s})
+    fresh = api.get("/market/quote?symbol=intc&max_age_s=3600")
+
+    assert fresh.json()["stale"] is False
+    assert finnhub.calls("finnhub") == 1
+
+
 def test_fifty_cold_requests_at_once_cause_one_call(api: httpx.Client, finnhub: Sandbox) -> None:
     with ThreadPoolExecutor(50) as pool:
         answers = list(
@@ -121,6 +130,7 @@ def test_an_unknown_symbol_is_not_found(api: httpx.Client, finnhub: Sandbox) -> 
         ("quote", {"symbol": "A\x00"}),
         ("quote", {"symbol": "AAPL", "max_age_s": "-1"}),
         ("quote", {"symbol": "AAPL", "max_age_s": "1e9"}),
+        ("quote", {"symbol": "AAPL", "max_age_s": "86401"}),
         ("crypto", {"symbol": "OANDA:EUR_USD"}),
         ("forex", {"base": "DOLLAR"}),
         ("news", {"symbol": "AAPL", "from": "2026-02-30"}),
