@@ -14,8 +14,8 @@ from market.upstream import BadAnswer, UnknownSymbol
 
 MOST_ARTICLES = 1000
 LONGEST_TEXT = 20_000
-_MOST_DIGITS = 30
-_LARGEST = Decimal(10) ** 18
+# Together with a sign and a point they fit the column.
+_MOST_WHOLE, _MOST_PLACES = 18, 20
 _LATEST_T = 4_102_444_800  # the year 2100
 _LARGEST_ID = 2**63 - 1
 _QUOTE_KEYS = ("c", "d", "dp", "h", "l", "o", "pc", "t")
@@ -174,7 +174,13 @@ def _decimal(value: object) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise BadAnswer("a figure is no number")
     figure = Decimal(value)
-    if abs(figure) >= _LARGEST or len(format(figure, "f")) > _MOST_DIGITS:
+    exponent = figure.as_tuple().exponent
+    # A tiny exponent is a few letters here and a gigabyte of zeros where it is written out.
+    if (
+        not isinstance(exponent, int)
+        or exponent < -_MOST_PLACES
+        or figure.adjusted() >= _MOST_WHOLE
+    ):
         raise BadAnswer("a figure is out of all bounds")
     return figure
 
@@ -210,9 +216,9 @@ def _currency(value: str) -> str:
 def _plain(value: object) -> object:
     if isinstance(value, str):
         return _text(value)
-    if value is None or isinstance(value, bool | int):
+    if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, Decimal):
+    if isinstance(value, int | Decimal):
         return _decimal(value)
     raise BadAnswer("the profile is not flat")
 

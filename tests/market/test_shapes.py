@@ -65,6 +65,8 @@ def test_all_zeros_mean_that_the_symbol_is_unknown() -> None:
         {"c": True},
         {"c": Decimal("1e300")},
         {"c": 10**30},
+        {"c": Decimal("1e-999999999")},
+        {"d": Decimal("NaN")},
         {"l": 300, "h": 200},
         {"t": 0},
         {"t": "1582641000"},
