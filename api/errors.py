@@ -151,8 +151,9 @@ def respond(
 
 
 def _headers_of(error: AppError) -> dict[str, str]:
-    if isinstance(error, TooMany | Transient):
-        return {"Retry-After": str(error.retry_after_s)}
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is not None:
+        return {"Retry-After": str(retry_after_s)}
     if isinstance(error, BadToken):
         return {"WWW-Authenticate": 'Bearer realm="tradepost", error="invalid_token"'}
     if isinstance(error, Unauthenticated):

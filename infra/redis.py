@@ -13,6 +13,13 @@ from infra.errors import Transient
 Client = redis.Redis
 AsyncClient = redis.asyncio.Redis
 
+_UNUSABLE = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.ReadOnlyError,
+    redis.OutOfMemoryError,
+)
+
 
 class RedisDown(Transient):
     """Redis cannot be reached, or refused the command."""
@@ -53,14 +60,14 @@ def connect_async(url: str, *, timeout_s: float | None = 10) -> AsyncClient:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn the client's connection errors and time-outs into `RedisDown`.
+    """Turn connection errors, time-outs and a server that takes no writes into `RedisDown`.
 
     Raises:
         RedisDown: Redis cannot be reached or cannot serve.
     """
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError) as error:
+    except _UNUSABLE as error:
         raise RedisDown from error
 
 
@@ -70,5 +77,8 @@ def ping(client: Client) -> None:
     Raises:
         RedisDown: there was none.
     """
-    with translated():
-        client.ping()
+    try:
+        with translated():
+            client.ping()
+    except redis.ResponseError as error:  # a database it does not have, a password it wants
+        raise RedisDown from error

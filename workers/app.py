@@ -1,5 +1,7 @@
 """The Celery application: settings from `celeryconfig.py`, the schedule from `beat_schedule.py`."""
 
+import os
+
 from celery import Celery, signals
 
 import beat_schedule
@@ -8,6 +10,8 @@ from infra.process import die_with_parent
 from workers import deps, heartbeat
 
 API_TIMEOUTS_S = {"socket_connect_timeout": 0.3, "socket_timeout": 0.5}
+
+_PARENT = os.getpid()
 
 app = Celery("tradepost")
 app.config_from_object("celeryconfig")
@@ -31,5 +35,5 @@ def _configure_logs(**_kwargs: object) -> None:
 def _start_child(**_kwargs: object) -> None:
     # A pool child outlives a parent that is killed with -9, unless the kernel is told otherwise;
     # and what the parent had open must not be shared across the fork.
-    die_with_parent()
+    die_with_parent(_PARENT)
     deps.forget()
