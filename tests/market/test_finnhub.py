@@ -77,7 +77,6 @@ def test_unknown_symbols_are_told(finnhub: Finnhub) -> None:
         ("no_access", NoAccess),
         ("garbage", BadAnswer),
         ("html", BadAnswer),
-        ("hang", FinnhubUnavailable),
     ],
 )
 def test_each_fault_has_its_error(
