@@ -8,10 +8,20 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from infra import clock, outbox
-from infra.db import Base, BigId, LongText, Sessions, UtcDateTime, binary_string, transact
+from infra.db import (
+    Base,
+    BigId,
+    LongText,
+    Sessions,
+    UtcDateTime,
+    binary_string,
+    is_duplicate,
+    transact,
+)
 from infra.errors import AppError
 from infra.outbox import Change
 from shop import feed, products, stock
@@ -119,7 +129,17 @@ def run_once(sessions: Sessions, supplier: Supplier) -> Report:
     if supplier.url is None:
         raise NoFeed
     drafts = feed.fetch(supplier.url, currency=supplier.currency)
-    return transact(sessions, lambda session: _write(session, drafts, supplier))
+
+    def write(session: Session) -> Report:
+        return _write(session, drafts, supplier)
+
+    try:
+        return transact(sessions, write)
+    except IntegrityError as error:
+        if not is_duplicate(error):
+            raise
+        # Another sync has just created the same products: now they are known.
+        return transact(sessions, write)
 
 
 def public(run: SyncRun) -> dict[str, Any]:

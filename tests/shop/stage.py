@@ -217,6 +217,19 @@ def as_told(document: Mapping[str, Any]) -> dict[str, Any]:
     return told
 
 
+class Interruption:
+    """Does something, once, right before a database sends a certain statement."""
+
+    def __init__(self, database: Database, statement: str, action: Callable[[], object]) -> None:
+        self._statement = statement
+        self._actions = [action]
+        sa.event.listen(database.engine, "before_cursor_execute", self._watch)
+
+    def _watch(self, _connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if self._actions and statement.startswith(self._statement):
+            self._actions.pop()()
+
+
 def at_once(calls: Sequence[Callable[[], T]]) -> list[T | AppError]:
     """Make calls at the same moment, each in a thread of its own; our errors are answers too."""
     start = threading.Barrier(len(calls), timeout=30)

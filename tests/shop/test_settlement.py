@@ -32,7 +32,7 @@ def test_a_payment_leaves_its_attempt_on_record(shop: Shop) -> None:
 
     attempt = shop.attempt(order_id)
     assert (attempt.n, attempt.key, attempt.state) == (1, f"{order_id}:1", "succeeded")
-    assert attempt.charge_id == "ch_1"
+    assert attempt.charge_id == f"ch_{order_id}:1"
     assert attempt.first_sent_at == NOON
 
 
@@ -165,7 +165,7 @@ def test_a_charge_id_used_before_leaves_only_its_own_order_in_doubt(
     first = shop.place_one()
     shop.settle()
     later = [shop.place_one() for _ in range(3)]
-    gateway.answer_next(Succeeded("ch_1"))
+    gateway.answer_next(Succeeded(f"ch_{first}:1"))
 
     settled = shop.settle()
 

@@ -1,16 +1,18 @@
 """A payment gateway in memory, which does what a test tells it and keeps books to judge by."""
 
-import itertools
 import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from shop.gateways.protocol import (
     Answer,
     ChargeRequest,
     Declined,
     Found,
+    ListedCharge,
+    ListedRefund,
     Missing,
     RefundRequest,
     Succeeded,
@@ -26,18 +28,24 @@ _DECLINES: Mapping[str, str] = {
 }
 
 
+# Where tests that do not say otherwise are in time.
+NOON = datetime(2100, 1, 1, 12, tzinfo=UTC)
+
+
 @dataclass(frozen=True)
 class _Charge:
     id: str
     request: ChargeRequest
     taken: int
     answer: Answer
+    made_at: datetime
 
 
 @dataclass(frozen=True)
 class _Refund:
     id: str
     request: RefundRequest
+    made_at: datetime
 
 
 class FakeGateway:
@@ -49,13 +57,13 @@ class FakeGateway:
         self.max_in_flight = max_in_flight
         self.sent: list[str] = []
         self.asked: list[str] = []
+        self.now = NOON
         self._charges: dict[str, _Charge] = {}
         self._refunds: dict[str, _Refund] = {}
         self._refused: dict[str, Declined] = {}
         self._next: deque[Answer | None] = deque()
         self._next_found: deque[Found] = deque()
         self._held: dict[str, threading.Event] = {}
-        self._numbers = itertools.count(1)
         self._books = threading.Lock()
 
     def answer_next(self, answer: Answer, *, times: int = 1) -> None:
@@ -126,6 +134,40 @@ class FakeGateway:
             refund = self._refunds.get(request.key)
             return Succeeded(refund.id) if refund else Missing()
 
+    def list_charges(self, since: datetime, until: datetime) -> list[ListedCharge]:
+        """List what was charged in a span of time."""
+        return [
+            ListedCharge(
+                charge.id,
+                key,
+                charge.request.reference,
+                charge.taken,
+                charge.request.currency,
+                charge.made_at,
+            )
+            for key, charge in self._charges.items()
+            if since <= charge.made_at < until
+        ]
+
+    def list_refunds(self, since: datetime, until: datetime) -> list[ListedRefund]:
+        """List what was given back in a span of time."""
+        return [
+            ListedRefund(
+                refund.id,
+                refund.request.charge_id,
+                refund.request.amount_minor,
+                refund.request.currency,
+                refund.made_at,
+            )
+            for refund in self._refunds.values()
+            if since <= refund.made_at < until
+        ]
+
+    def forget(self, key: str) -> None:
+        """Lose a charge or a refund from the books."""
+        self._charges.pop(key, None)
+        self._refunds.pop(key, None)
+
     def _wait(self, key: str) -> None:
         held = self._held.pop(key, None)
         if held is not None:
@@ -142,14 +184,15 @@ class FakeGateway:
         return charge.answer if charge.request == request else Unknown("key reused")
 
     def _take(self, request: ChargeRequest) -> _Charge:
-        charge_id = f"ch_{next(self._numbers)}"
+        charge_id = f"ch_{request.key}"
         wrong = request.token == "tok_wrong_amount"
         taken = request.amount_minor + 1 if wrong else request.amount_minor
         answers: dict[str, Answer] = {
             "tok_wrong_amount": Unknown("another amount"),
             "tok_500": LOST,
         }
-        return _Charge(charge_id, request, taken, answers.get(request.token, Succeeded(charge_id)))
+        answer = answers.get(request.token, Succeeded(charge_id))
+        return _Charge(charge_id, request, taken, answer, self.now)
 
     def _refund_once(self, request: RefundRequest) -> Answer:
         kept = self._refunds.get(request.key)
@@ -162,7 +205,7 @@ class FakeGateway:
         gone = sum(it.amount_minor for it in before if it.charge_id == charge.id)
         if gone + request.amount_minor > charge.taken:
             return Declined("refund_exceeds_charge")
-        made = self._refunds[request.key] = _Refund(f"re_{next(self._numbers)}", request)
+        made = self._refunds[request.key] = _Refund(f"re_{request.key}", request)
         return Succeeded(made.id)
 
 
