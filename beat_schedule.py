@@ -11,5 +11,5 @@ beat_schedule = {
     "publish committed events": {"task": "events.publish", "schedule": 1.0},
     "run requested syncs": {"task": "products.sync", "schedule": 2.0},
     "refresh the watchlist": {"task": "market.refresh_watchlist", "schedule": 10.0},
-    "refresh what was asked for": {"task": "market.refresh", "schedule": 5.0},
+    "refresh what was asked for": {"task": "market.refresh", "schedule": 2.0},
 }
