@@ -3,9 +3,8 @@
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, 2026-11.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 import orjson
@@ -16,6 +15,7 @@ from accounts.callers import Caller
 from api.deps import OptionalCaller, TokenRequired
 from api.errors import problems
 from infra import cursor, redis
+from infra.companion import beside
 from infra.cursor import Position
 from infra.errors import Forbidden, Invalid
 from infra.fanout import (
@@ -70,13 +70,10 @@ async def following(app: FastAPI) -> AsyncIterator[None]:
     client = redis.connect_async(kept.settings.streams)
     listeners = getattr(app.state, "entry_listeners", ())
     app.state.fanout = Fanout(client, History(kept.database.reads), TOPICS, listeners)
-    reader = asyncio.create_task(app.state.fanout.run())
     try:
-        yield
+        async with beside(app.state.fanout.run()):
+            yield
     finally:
-        reader.cancel()
-        with suppress(asyncio.CancelledError):
-            await reader
         await client.aclose()
 
 

@@ -1,8 +1,7 @@
 """Quotes, companies, news, currencies and coins over HTTP."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ from api.from_memory import HEADERS, JSON, FromMemory
 from api.paging import Paging
 from infra import redis
 from infra.asking import Asking
+from infra.companion import beside
 from infra.errors import Invalid
 from infra.fanout import Entry
 from market import freshness, news
@@ -136,13 +136,10 @@ async def serving(app: FastAPI) -> AsyncIterator[None]:
 
     app.state.market = market
     app.state.entry_listeners = (*getattr(app.state, "entry_listeners", ()), hear)
-    listening = asyncio.create_task(asking.listen())
     try:
-        yield
+        async with beside(asking.listen()):
+            yield
     finally:
-        listening.cancel()
-        with suppress(asyncio.CancelledError):
-            await listening
         await client.aclose()
 
 
