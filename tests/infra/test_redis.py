@@ -1,0 +1,57 @@
+"""Our own clients: one kind of failure, soon, and no hidden repeats."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+import redis as redis_py
+
+from infra.redis import Client, RedisDown, connect, ping, translated
+from tests.support.processes import free_port
+from tests.support.proxy import Proxy
+from tests.support.valkey import Valkey
+
+
+def test_server_that_refuses_connections_is_down() -> None:
+    with pytest.raises(RedisDown):
+        ping(connect(f"redis://127.0.0.1:{free_port()}/0"))
+
+
+def test_server_that_does_not_answer_is_down_in_time(valkey: Valkey) -> None:
+    client = connect(valkey.url(), timeout_s=0.2)
+    valkey.freeze()
+    began = time.monotonic()
+
+    with pytest.raises(RedisDown):
+        ping(client)
+
+    valkey.thaw()
+    assert time.monotonic() - began < 1
+
+
+def test_command_whose_answer_is_lost_is_not_sent_again(
+    valkey: Valkey, proxy_to: Callable[[int], Proxy], plain: "redis_py.Redis"
+) -> None:
+    proxy = proxy_to(valkey.port)
+    client = connect(proxy.url(valkey.url()))
+    proxy.cut_at(b"INCR")
+
+    with pytest.raises(RedisDown), translated():
+        client.incr("counted")
+
+    client.close()
+    assert plain.get("counted") == "1"
+
+
+def test_server_without_memory_is_down(client: Client, plain: "redis_py.Redis") -> None:
+    plain.config_set("maxmemory", 1)
+
+    with pytest.raises(RedisDown), translated():
+        client.set("name", "value")
+
+
+def test_mistake_of_ours_is_not_hidden(client: Client, plain: "redis_py.Redis") -> None:
+    plain.set("name", "value")
+
+    with pytest.raises(redis_py.ResponseError), translated():
+        client.lpush("name", "value")
