@@ -232,7 +232,7 @@ def _last_versions(session: Session, topic: str, subjects: set[str]) -> dict[str
         .where(Event.topic == topic, Event.subject.in_(subjects), Event.seq.is_not(None))
         .group_by(Event.subject)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def _runs(ids: list[int]) -> list[tuple[int, int]]:
