@@ -1,10 +1,14 @@
 """Our side: the shipped settlement, rung once, with a gateway that answers at once."""
 
+from datetime import datetime
+
 from shop import settlement
 from shop.gateways.protocol import (
     Answer,
     ChargeRequest,
     Found,
+    ListedCharge,
+    ListedRefund,
     Missing,
     RefundRequest,
     Succeeded,
@@ -41,6 +45,16 @@ class InstantGateway:
         """Know nothing: every refund is sent once."""
         del request
         return Missing()
+
+    def list_charges(self, since: datetime, until: datetime) -> list[ListedCharge]:
+        """Keep no books."""
+        del since, until
+        return []
+
+    def list_refunds(self, since: datetime, until: datetime) -> list[ListedRefund]:
+        """Keep no books."""
+        del since, until
+        return []
 
 
 @task(name="bench.settle", queue="payments")

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -149,18 +149,22 @@ class Gateway:
         reference = request.query.get("reference")
         if reference is not None:
             return _page(self._ledger.list_charges_of(reference))
-        limit = asked.read_limit(request)
-        after = request.query.get("starting_after", "")
-        if after:
-            self._charge_of(after)
-        found = self._ledger.list_charges_after(after, limit=limit + 1)
-        return _page(found[:limit], has_more=len(found) > limit)
+        wish = asked.read_page(request)
+        if wish.after:
+            self._charge_of(wish.after)
+        found = self._ledger.list_charges_after(wish)
+        return _page(found[: wish.limit], has_more=len(found) > wish.limit)
 
     async def _show_charge(self, request: Request) -> Answer:
         return json_answer(self._charge_of(request.last_segment))
 
     async def _list_refunds(self, request: Request) -> Answer:
-        return _page(self._ledger.list_refunds_of(request.query.get("charge", "")))
+        charge = request.query.get("charge")
+        if charge is not None:
+            return _page(self._ledger.list_refunds_of(charge))
+        wish = asked.read_page(request)
+        found = self._ledger.list_refunds_after(wish)
+        return _page(found[: wish.limit], has_more=len(found) > wish.limit)
 
     async def _show_ledger(self, _request: Request) -> Answer:
         return json_answer(await self._ledger.read_everything())
@@ -207,7 +211,7 @@ def _replay(kept: KeptAnswer, fingerprint: bytes) -> Answer:
     return Answer(status, kept.body, JSON, _REPLAYED)
 
 
-def _page(found: list[Charge] | list[Refund], *, has_more: bool = False) -> Answer:
+def _page(found: Sequence[Charge | Refund], *, has_more: bool = False) -> Answer:
     return json_answer({"data": found, "has_more": has_more})
 
 

@@ -11,6 +11,7 @@ from sandbox.wire import Refusal, Request
 LONGEST_TEXT = 255
 LARGEST_AMOUNT = 10**12
 LARGEST_PAGE = 1000
+_END_OF_TIME = "9999"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,31 @@ def read_refund(request: Request) -> RefundAsked:
     return RefundAsked(charge=_text(body, "charge"), amount=_amount(body))
 
 
+@dataclass(frozen=True, slots=True)
+class PageAsked:
+    """A page of a list: so many, after one, made in a span of time (ISO 8601, UTC)."""
+
+    limit: int
+    after: str
+    since: str
+    until: str
+
+
+def read_page(request: Request) -> PageAsked:
+    """Read which page of a list is wanted; without a span it is all of time.
+
+    Raises:
+        Refusal: 400, `limit`, `created_gte` or `created_lt` cannot be.
+    """
+    query = request.query
+    return PageAsked(
+        limit=read_limit(request),
+        after=query.get("starting_after", ""),
+        since=_instant(query.get("created_gte", ""), "created_gte"),
+        until=_instant(query.get("created_lt", ""), "created_lt") or _END_OF_TIME,
+    )
+
+
 def read_key(request: Request) -> str:
     """Read the idempotency key.
 
@@ -105,6 +131,12 @@ def check_authorization(request: Request) -> None:
     if scheme.lower() != "bearer" or not token.strip():
         header = (("www-authenticate", "Bearer"),)
         raise Refusal(401, "unauthenticated", "Send Authorization: Bearer <key>.", header)
+
+
+def _instant(text: str, name: str) -> str:
+    if text and not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z", text, re.ASCII):
+        raise _invalid(f"`{name}` must look like 2026-01-31T00:00:00Z.")
+    return text
 
 
 def _text(body: Mapping[str, object], name: str) -> str:

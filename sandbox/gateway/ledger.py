@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.gateway.asked import PageAsked
 from sandbox.wire import Refusal
 
 _SCHEMA = """
@@ -136,18 +137,29 @@ class Ledger:
         """Return the charges of one reference, oldest first."""
         return self._charges("SELECT * FROM charge WHERE reference = ? ORDER BY rowid", reference)
 
-    def list_charges_after(self, charge_id: str, *, limit: int) -> list[Charge]:
-        """Return up to `limit` charges that follow one, oldest first.
+    def list_charges_after(self, page: PageAsked) -> list[Charge]:
+        """Return a page of charges and one more if there is one, oldest first.
 
         An empty id starts at the first.
         """
         return self._charges(
             "SELECT * FROM charge"
             " WHERE rowid > coalesce((SELECT rowid FROM charge WHERE id = ?), 0)"
-            " ORDER BY rowid LIMIT ?",
-            charge_id,
-            limit,
+            " AND created_at >= ? AND created_at < ? ORDER BY rowid LIMIT ?",
+            *(page.after, page.since, page.until, page.limit + 1),
         )
+
+    def list_refunds_after(self, page: PageAsked) -> list[Refund]:
+        """Return a page of refunds and one more if there is one, oldest first."""
+        rows = self._reader.execute(
+            "SELECT refund.id, charge, refund.amount, currency, refund.created_at"
+            " FROM refund JOIN charge ON charge.id = refund.charge"
+            " WHERE refund.rowid > coalesce((SELECT rowid FROM refund WHERE id = ?), 0)"
+            " AND refund.created_at >= ? AND refund.created_at < ?"
+            " ORDER BY refund.rowid LIMIT ?",
+            (page.after, page.since, page.until, page.limit + 1),
+        )
+        return [Refund(*row) for row in rows]
 
     def list_refunds_of(self, charge_id: str) -> list[Refund]:
         """Return the refunds of one charge, oldest first."""

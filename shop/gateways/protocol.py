@@ -5,6 +5,7 @@ it never gets a new key and is resolved by asking.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol, Self
 
 
@@ -71,6 +72,29 @@ class Missing:
     """The gateway was asked and knows no such charge; its search may lag."""
 
 
+@dataclass(frozen=True, slots=True)
+class ListedCharge:
+    """A charge that moved money, as the gateway's books have it; `key` only where they keep it."""
+
+    id: str
+    key: str | None
+    reference: str
+    amount_minor: int
+    currency: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRefund:
+    """A refund that moved money, as the gateway's books have it."""
+
+    id: str
+    charge_id: str
+    amount_minor: int
+    currency: str
+    created_at: datetime
+
+
 Answer = Succeeded | Declined | NotSent | Unknown
 Found = Succeeded | Missing | Unknown
 
@@ -84,11 +108,17 @@ class PaymentGateway(Protocol):
     def charge(self, request: ChargeRequest) -> Answer:
         """Take the money; the same key again is the same charge."""
 
-    def find_charge(self, request: ChargeRequest) -> Found:
-        """Look the charge of this request up by its reference."""
+    def find_charge(self, request: ChargeRequest, *, charge_id: str | None = None) -> Found:
+        """Look the charge of this request up, by its id where it has become known."""
 
     def refund(self, request: RefundRequest) -> Answer:
         """Give money back; the same key again is the same refund."""
 
     def find_refund(self, request: RefundRequest) -> Found:
         """Look a refund up by its charge."""
+
+    def list_charges(self, since: datetime, until: datetime) -> list[ListedCharge] | Unknown:
+        """List what was charged from `since` on and before `until`, by the gateway's clock."""
+
+    def list_refunds(self, since: datetime, until: datetime) -> list[ListedRefund] | Unknown:
+        """List what was given back from `since` on and before `until`, by the gateway's clock."""

@@ -1,6 +1,8 @@
 """The sandbox gateway's client: what an HTTP payment API answers, as yes, no or unknown."""
 
-from typing import Any
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import httpx
 import orjson
@@ -10,6 +12,8 @@ from shop.gateways.protocol import (
     ChargeRequest,
     Declined,
     Found,
+    ListedCharge,
+    ListedRefund,
     Missing,
     NotSent,
     RefundRequest,
@@ -20,6 +24,7 @@ from shop.gateways.protocol import (
 CONNECT_TIMEOUT_S = 2.0
 _NOT_EXECUTED = frozenset({401, 403, 429})
 _LONGEST_ID = 100
+T = TypeVar("T")
 
 
 class SandboxGateway:
@@ -28,7 +33,8 @@ class SandboxGateway:
     name = "sandbox"
     max_in_flight = 200
 
-    def __init__(self, url: str, *, timeout_s: float = 15.0) -> None:
+    def __init__(self, url: str, *, timeout_s: float = 15.0, page_size: int = 1000) -> None:
+        self._page_size = page_size
         limits = httpx.Limits(
             max_connections=self.max_in_flight, max_keepalive_connections=self.max_in_flight
         )
@@ -51,7 +57,12 @@ class SandboxGateway:
         }
         return self._post("/v1/charges", request.key, body, expected=_charge_of(request))
 
-    def find_charge(self, request: ChargeRequest) -> Found:
+    def find_charge(
+        self,
+        request: ChargeRequest,
+        *,
+        charge_id: str | None = None,  # noqa: ARG002 - the list by reference is complete
+    ) -> Found:
         """Look the charge of this request up by its reference."""
         query = {"reference": request.reference}
         return self._find("/v1/charges", query, request.key, expected=_charge_of(request))
@@ -65,6 +76,36 @@ class SandboxGateway:
         """Look a refund up by its charge."""
         query = {"charge": request.charge_id}
         return self._find("/v1/refunds", query, request.key, expected=_refund_of(request))
+
+    def list_charges(self, since: datetime, until: datetime) -> list[ListedCharge] | Unknown:
+        """List what was charged from `since` on and before `until`, by the gateway's clock."""
+        return self._list("/v1/charges", since, until, _listed_charge)
+
+    def list_refunds(self, since: datetime, until: datetime) -> list[ListedRefund] | Unknown:
+        """List what was given back from `since` on and before `until`, by the gateway's clock."""
+        return self._list("/v1/refunds", since, until, _listed_refund)
+
+    def _list(
+        self, path: str, since: datetime, until: datetime, read: Callable[[dict[str, Any]], T]
+    ) -> list[T] | Unknown:
+        query: dict[str, str | int] = {
+            "limit": self._page_size,
+            "created_gte": _instant(since),
+            "created_lt": _instant(until),
+        }
+        listed: list[T] = []
+        try:
+            while True:
+                answer = self._http.get(path, params=query)
+                if answer.status_code != httpx.codes.OK:
+                    return Unknown(f"list failed: the gateway answered {answer.status_code}")
+                page = _json(answer)
+                listed += [read(item) for item in page["data"] if item["status"] == "succeeded"]
+                if not page["has_more"]:
+                    return listed
+                query["starting_after"] = page["data"][-1]["id"]
+        except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+            return Unknown(f"list failed: {type(error).__name__}")
 
     def _post(
         self, path: str, key: str, body: dict[str, Any], *, expected: dict[str, Any]
@@ -135,6 +176,31 @@ def _charge_of(request: ChargeRequest) -> dict[str, Any]:
 
 def _refund_of(request: RefundRequest) -> dict[str, Any]:
     return {"charge": request.charge_id, "amount": request.amount_minor}
+
+
+def _listed_charge(item: dict[str, Any]) -> ListedCharge:
+    return ListedCharge(
+        id=str(item["id"]),
+        key=str(item["idempotency_key"]),
+        reference=str(item["reference"]),
+        amount_minor=int(item["amount"]),
+        currency=str(item["currency"]),
+        created_at=datetime.fromisoformat(item["created_at"]),
+    )
+
+
+def _listed_refund(item: dict[str, Any]) -> ListedRefund:
+    return ListedRefund(
+        id=str(item["id"]),
+        charge_id=str(item["charge"]),
+        amount_minor=int(item["amount"]),
+        currency=str(item["currency"]),
+        created_at=datetime.fromisoformat(item["created_at"]),
+    )
+
+
+def _instant(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _is_under(item: object, key: str) -> bool:

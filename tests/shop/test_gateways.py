@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -26,6 +27,8 @@ from tests.support.sandbox import Sandbox
 
 ProxyTo = Callable[[int], Proxy]
 IMPATIENT_S = 0.4
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+FAR_AHEAD = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(params=["fake", "sandbox"])
@@ -168,6 +171,49 @@ def test_a_refund_of_no_charge_is_unknown(any_gateway: PaymentGateway) -> None:
     refund = RefundRequest(uuid.uuid4().hex, "ch_nobody", 100, "USD")
 
     assert isinstance(any_gateway.refund(refund), Unknown)
+
+
+def test_what_moved_money_is_listed(any_gateway: PaymentGateway, charge: ChargeRequest) -> None:
+    declined = _charge(token="tok_declined")
+    any_gateway.charge(declined)
+    charged = any_gateway.charge(charge)
+    assert isinstance(charged, Succeeded)
+    given_back = any_gateway.refund(RefundRequest("back:" + charge.key, charged.id, 42, "USD"))
+    assert isinstance(given_back, Succeeded)
+
+    charges = any_gateway.list_charges(LONG_AGO, FAR_AHEAD)
+    refunds = any_gateway.list_refunds(LONG_AGO, FAR_AHEAD)
+
+    assert isinstance(charges, list)
+    assert isinstance(refunds, list)
+    (listed,) = [it for it in charges if it.id == charged.id]
+    assert (listed.key, listed.reference) == (charge.key, charge.reference)
+    assert (listed.amount_minor, listed.currency) == (charge.amount_minor, "USD")
+    assert declined.reference not in {it.reference for it in charges}
+    (back,) = [it for it in refunds if it.id == given_back.id]
+    assert (back.charge_id, back.amount_minor, back.currency) == (charged.id, 42, "USD")
+    before = any_gateway.list_charges(LONG_AGO, listed.created_at)
+    assert isinstance(before, list)
+    assert listed not in before
+    assert any_gateway.list_refunds(LONG_AGO, LONG_AGO) == []
+
+
+def test_books_longer_than_a_page_are_listed_whole(world: Sandbox) -> None:
+    sandbox_gateway = SandboxGateway(world.gateway_url, page_size=2)
+    made = [sandbox_gateway.charge(_charge()) for _ in range(5)]
+
+    listed = sandbox_gateway.list_charges(LONG_AGO, FAR_AHEAD)
+
+    assert isinstance(listed, list)
+    assert [it.id for it in listed][-5:] == [it.id for it in made if isinstance(it, Succeeded)]
+
+
+def test_books_that_cannot_be_listed_are_unknown(canned: CannedServer) -> None:
+    canned.answer(500, b"{}")
+
+    listed = SandboxGateway(canned.url).list_charges(LONG_AGO, FAR_AHEAD)
+
+    assert isinstance(listed, Unknown)
 
 
 def test_a_charge_without_an_answer_in_time_is_unknown_and_made(

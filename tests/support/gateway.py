@@ -26,10 +26,8 @@ _DECLINES: Mapping[str, str] = {
     "tok_insufficient_funds": "insufficient_funds",
     "tok_expired": "expired_card",
 }
-
-
-# Where tests that do not say otherwise are in time.
-NOON = datetime(2100, 1, 1, 12, tzinfo=UTC)
+# Where in time the tests of the shop are.
+_NOON = datetime(2100, 1, 1, 12, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class FakeGateway:
         self.max_in_flight = max_in_flight
         self.sent: list[str] = []
         self.asked: list[str] = []
-        self.now = NOON
+        self.now = _NOON
         self._charges: dict[str, _Charge] = {}
         self._refunds: dict[str, _Refund] = {}
         self._refused: dict[str, Declined] = {}
@@ -102,7 +100,7 @@ class FakeGateway:
                 self._charge_once(request)
             return told or LOST
 
-    def find_charge(self, request: ChargeRequest) -> Found:
+    def find_charge(self, request: ChargeRequest, *, charge_id: str | None = None) -> Found:
         """Look the charge of this request up by its reference."""
         with self._books:
             self.asked.append(request.key)
@@ -205,7 +203,7 @@ class FakeGateway:
         gone = sum(it.amount_minor for it in before if it.charge_id == charge.id)
         if gone + request.amount_minor > charge.taken:
             return Declined("refund_exceeds_charge")
-        made = self._refunds[request.key] = _Refund(f"re_{request.key}", request)
+        made = self._refunds[request.key] = _Refund(f"re_{request.key}", request, self.now)
         return Succeeded(made.id)
 
 
