@@ -72,7 +72,7 @@ def tour(processes: Nursery, tmp_path: Path) -> Tour:
         "API_PORT": str(api_port),
         "FLOWER_PORT": str(free_port()),
         "DATA_DIR": str(run_file.parent),
-        "FULFILMENT_DELAY_S": "3",
+        "FULFILMENT_DELAY_S": "2",
     }
     run = processes.start("up", [PYTHON, "-m", "cli", "up"], env=env)
     run.wait_until(lambda: run_file.exists() and json.loads(run_file.read_text())["ready"], 60)

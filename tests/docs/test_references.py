@@ -1,0 +1,114 @@
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import PAGES, blocks, code_spans, name_of, prose
+from tests.support.processes import ROOT
+
+PACKAGES = ("api", "workers", "shop", "market", "accounts", "infra", "sandbox", "cli")
+FILE_ENDINGS = ("py", "md", "yml", "toml", "txt", "in", "json", "db", "log", "svg")
+_DOTTED = re.compile(rf"(?<![\w/])(?:{'|'.join(PACKAGES)})(?:/[a-z_]+)+(?:\.[A-Za-z_]+)+")
+_LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]+)?\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = [
+        f"{target}{anchor}"
+        for target, anchor in _LINK.findall(prose(page))
+        if not _leads_somewhere(page, target, anchor)
+    ]
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_named_code_exists(page: Path) -> None:
+    named = {name for span in code_spans(page) for name in _DOTTED.findall(span)}
+
+    assert sorted(name for name in named if not _exists(name)) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_make_targets_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    commands = [*code_spans(page), *"".join(blocks(page, "sh")).splitlines()]
+
+    named = {match[1] for command in commands if (match := re.search(r"\bmake ([a-z-]+)", command))}
+
+    assert named <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_of_tradepost_exist(page: Path) -> None:
+    commands = set(re.findall(r"app\.command\(\)\((\w+)\.", (ROOT / "cli/app.py").read_text()))
+    text = "\n".join([*code_spans(page), *blocks(page, "sh")])
+
+    named = set(re.findall(r"(?:\btradepost|-m cli) ([a-z]+)\b", text))
+
+    assert named <= commands
+
+
+def test_every_decision_has_the_four_parts() -> None:
+    for page in sorted((ROOT / "docs/adr").glob("0*.md")):
+        headings = re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE)
+
+        assert headings == ["Context", "Decision", "Consequences", "Alternatives"], page.name
+
+
+def test_every_decision_is_listed() -> None:
+    listed = (ROOT / "docs/adr/README.md").read_text()
+
+    assert [
+        page.name for page in (ROOT / "docs/adr").glob("0*.md") if page.name not in listed
+    ] == []
+
+
+def test_shell_examples_can_be_parsed() -> None:
+    for page in PAGES:
+        for block in blocks(page, "sh"):
+            parsed = subprocess.run(
+                ["bash", "-n"], input=block, capture_output=True, text=True, check=False
+            )
+            assert parsed.returncode == 0, f"{name_of(page)}: {parsed.stderr}"
+
+
+def _leads_somewhere(page: Path, target: str, anchor: str) -> bool:
+    file = (page.parent / target).resolve() if target else page
+    if not file.exists():
+        return False
+    return not anchor or anchor.removeprefix("#") in set(_anchors(file))
+
+
+def _anchors(page: Path) -> Iterator[str]:
+    for heading in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE):
+        yield re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def _exists(name: str) -> bool:
+    """Tell whether `shop/checkout.place`, a class's method or a file is there."""
+    path, *attributes = name.split(".")
+    if attributes[0] in FILE_ENDINGS:
+        return (ROOT / name).exists()
+    module = ROOT / f"{path}.py"
+    if not module.exists():
+        return False
+    scope: ast.Module | ast.ClassDef = ast.parse(module.read_text())
+    for attribute in attributes:
+        found = next((node for node in scope.body if _defines(node, attribute)), None)
+        if found is None:
+            return False
+        if isinstance(found, ast.ClassDef):
+            scope = found
+    return True
+
+
+def _defines(node: ast.stmt, name: str) -> bool:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return node.name == name
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return any(isinstance(target, ast.Name) and target.id == name for target in targets)
