@@ -50,6 +50,7 @@ class Claim:
     sent_before: bool = False
     may_send: bool = True
     missing_since: datetime | None = None
+    charge_id: str | None = None
 
     @property
     def payment_id(self) -> int:
@@ -84,7 +85,7 @@ def settle(
     declined = [
         (claim, answer.reason) for claim, answer in answered if isinstance(answer, Declined)
     ]
-    doubtful = [(claim, answer.reason) for claim, answer in answered if isinstance(answer, Unknown)]
+    doubtful = [(claim, answer) for claim, answer in answered if isinstance(answer, Unknown)]
     missing = [claim for claim, answer in answered if isinstance(answer, Missing)]
     changes = [
         *_pay(session, paid, fulfil_at=now + fulfilment_delay, at=now),
@@ -180,16 +181,16 @@ def _fail(
 
 
 def _doubt(
-    session: Session, doubtful: Sequence[tuple[Claim, str]], *, at: datetime
+    session: Session, doubtful: Sequence[tuple[Claim, Unknown]], *, at: datetime
 ) -> list[Change]:
     """Keep the stock held and look again later; past the last check a person must decide."""
     changes: list[Change] = []
-    for claim, reason in doubtful:
+    for claim, doubt in doubtful:
         if at - claim.first_sent_at >= HUMAN_AFTER:
             changes += hold_for_human(session, [claim.payment_id], at=at)
             continue
         _wait(session, claim, until=next_check(claim.first_sent_at, at))
-        changes += _become_unknown(session, claim, reason=reason, at=at)
+        changes += _become_unknown(session, claim, doubt, at=at)
     return changes
 
 
@@ -203,7 +204,7 @@ def _miss(session: Session, missing: Sequence[Claim], *, at: datetime) -> list[C
             continue
         _mark(session, claim, missing_since=since, at=at)
         _wait(session, claim, until=since + MISSING_TWICE_APART)
-        doubted += _become_unknown(session, claim, reason=_MISSING, at=at)
+        doubted += _become_unknown(session, claim, Unknown(_MISSING), at=at)
     return [*doubted, *_fail(session, gone, state=AttemptState.FAILED, at=at)]
 
 
@@ -224,16 +225,22 @@ def next_check(first_sent_at: datetime, at: datetime) -> datetime:
     return at + LATE_CHECK
 
 
-def _become_unknown(session: Session, claim: Claim, *, reason: str, at: datetime) -> list[Change]:
-    """Tell of a doubt when it begins; what later checks say of it changes nothing."""
+def _become_unknown(
+    session: Session, claim: Claim, doubt: Unknown, *, at: datetime
+) -> list[Change]:
+    """Tell of a doubt when it begins, and of the charge's id when it becomes known."""
     status = session.scalar(sa.select(Order.status).where(Order.id == claim.order_id))
-    if status != OrderStatus.PENDING:
-        log.info("charge_still_unknown", order=claim.order_id, reason=reason)
+    begins = status == OrderStatus.PENDING
+    news = {"charge_id": doubt.charge_id} if doubt.charge_id and not claim.charge_id else {}
+    if not begins and not news:
+        log.info("charge_still_unknown", order=claim.order_id, reason=doubt.reason)
         return []
-    _mark(session, claim, state=AttemptState.UNKNOWN, reason=reason[:REASON_LENGTH], at=at)
+    reason = doubt.reason[:REASON_LENGTH]
+    _mark(session, claim, state=AttemptState.UNKNOWN, reason=reason, at=at, **news)
     _touch(session, claim.payment_id, at=at)
+    began = [claim.order_id] if begins else []
     return [
-        *orders.advance(session, [claim.order_id], status=OrderStatus.PAYMENT_UNKNOWN, at=at),
+        *orders.advance(session, began, status=OrderStatus.PAYMENT_UNKNOWN, at=at),
         *payments.changes(session, [claim.payment_id], kind="payment.unknown"),
     ]
 

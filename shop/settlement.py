@@ -22,7 +22,14 @@ from infra.db import Row, Sessions, transact
 from infra.logs import log
 from infra.parallel import answer_groups
 from shop import outcomes, payments
-from shop.gateways.protocol import Answer, ChargeRequest, Missing, PaymentGateway, Unknown
+from shop.gateways.protocol import (
+    Answer,
+    ChargeRequest,
+    Missing,
+    PaymentGateway,
+    Unknown,
+    Unlisted,
+)
 from shop.orders import Order, OrderStatus
 from shop.outcomes import Answered, Claim
 from shop.payments import Attempt, AttemptState, Payment
@@ -33,7 +40,8 @@ BUDGET_S = 5.0
 MOST_TRIES = 10
 # Gateways forget keys after about a day; from here on we only ask.
 SEND_AGAIN_FOR = timedelta(hours=20)
-
+_ID_TAKEN = Unknown("the charge's id was used before")
+_SILENT = Unknown("the gateway's search shows no such charge")
 
 _CLAIMED = (
     "id",
@@ -155,6 +163,7 @@ def _resume(payment: Row, attempt: Row, now: datetime) -> Claim:
         sent_before=first_sent_at is not None,
         may_send=first_sent_at is None or now - first_sent_at < SEND_AGAIN_FOR,
         missing_since=attempt["missing_since"],
+        charge_id=attempt["charge_id"],
     )
 
 
@@ -231,11 +240,11 @@ def _settle(settler: Settler, answered: Answered, *, token: str, now: datetime |
     try:
         return transact(settler.sessions, work)
     except IntegrityError:
-        if isinstance(answered[0][1], Unknown):
+        if len(answered) == 1 and answered[0][1] == _ID_TAKEN:
             raise
         log.error("charges_not_written", count=len(answered))
         # A charge id that belongs to another order already proves nothing about this one.
-        doubted = [(answered[0][0], Unknown("the charge's id was used before"))]
+        doubted = [(answered[0][0], _ID_TAKEN)]
         alone = answered if len(answered) > 1 else doubted
         return sum(_settle(settler, [one], token=token, now=now) for one in alone)
 
@@ -243,7 +252,9 @@ def _settle(settler: Settler, answered: Answered, *, token: str, now: datetime |
 def ask(gateway: PaymentGateway, claim: Claim) -> Answer | Missing:
     """Send a charge, or first look for it if it may have been sent before."""
     if claim.sent_before:
-        found = gateway.find_charge(claim.request)
-        if not isinstance(found, Missing) or not claim.may_send:
+        found = gateway.find_charge(claim.request, charge_id=claim.charge_id)
+        if not isinstance(found, Missing | Unlisted):
             return found
+        if not claim.may_send:
+            return _SILENT if isinstance(found, Unlisted) else found
     return gateway.charge(claim.request)

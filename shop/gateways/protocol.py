@@ -62,14 +62,26 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nobody knows whether money moved."""
+    """Nobody knows whether money moved.
+
+    `charge_id` is what the gateway calls our charge, if it said so: the way to ask for it later.
+    """
 
     reason: str
+    charge_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
     """The gateway was asked and knows no such charge; its search may lag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """The gateway's search is silent, which proves nothing however often it is so.
+
+    The same request may be sent again under its key; once keys are forgotten it is `Unknown`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +108,7 @@ class ListedRefund:
 
 
 Answer = Succeeded | Declined | NotSent | Unknown
-Found = Succeeded | Missing | Unknown
+Found = Succeeded | Declined | Missing | Unknown
 
 
 class PaymentGateway(Protocol):
@@ -108,7 +120,9 @@ class PaymentGateway(Protocol):
     def charge(self, request: ChargeRequest) -> Answer:
         """Take the money; the same key again is the same charge."""
 
-    def find_charge(self, request: ChargeRequest, *, charge_id: str | None = None) -> Found:
+    def find_charge(
+        self, request: ChargeRequest, *, charge_id: str | None = None
+    ) -> Found | Unlisted:
         """Look the charge of this request up, by its id where it has become known."""
 
     def refund(self, request: RefundRequest) -> Answer:

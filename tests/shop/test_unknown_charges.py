@@ -4,7 +4,14 @@ from datetime import timedelta
 
 import pytest
 
-from shop.gateways.protocol import Declined, Missing, NotSent, Succeeded, Unknown
+from shop.gateways.protocol import (
+    Declined,
+    Missing,
+    NotSent,
+    Succeeded,
+    Unknown,
+    Unlisted,
+)
 from shop.outcomes import SEND_AGAIN_AFTER, next_check
 from shop.settlement import LEASE
 from tests.shop.stage import NOON, Level, Shop, as_told
@@ -303,3 +310,69 @@ def test_a_success_without_an_answer_is_not_lost_over_the_look_up(
     shop.settle(now=NOON + 30 * SECOND)
 
     assert shop.payment_document(uncharged)["charge_id"] == "ch_late"
+
+
+def test_an_id_that_comes_with_the_doubt_is_kept(shop: Shop, gateway: FakeGateway) -> None:
+    order_id = shop.place_one()
+    gateway.answer_next(Unknown("processing", charge_id="pi_1"))
+
+    shop.settle(now=NOON)
+
+    assert shop.attempt(order_id).charge_id == "pi_1"
+    assert shop.status(order_id) == "payment_unknown"
+
+
+def test_an_id_that_becomes_known_later_is_told(
+    shop: Shop, gateway: FakeGateway, doubtful: int
+) -> None:
+    gateway.find_next(Unknown("processing", charge_id="pi_1"))
+
+    shop.settle(now=NOON + 30 * SECOND)
+
+    shown = shop.payment_document(doubtful)
+    told = shop.told(f"payments/{shown['id']}")
+    assert [event.type for event in told] == ["payment.unknown"] * 2
+    assert (told[-1].data, shown["charge_id"]) == (as_told(shown), "pi_1")
+
+
+def test_an_id_of_another_orders_charge_is_not_kept(shop: Shop, gateway: FakeGateway) -> None:
+    first = shop.place_one()
+    shop.settle(now=NOON)
+    second = shop.place_one()
+    taken = shop.attempt(first).charge_id
+    gateway.answer_next(Unknown("another amount", charge_id=taken))
+
+    shop.settle(now=NOON)
+
+    assert (shop.status(second), shop.attempt(second).charge_id) == ("payment_unknown", None)
+
+
+def test_a_charge_found_declined_ends_the_order(
+    shop: Shop, gateway: FakeGateway, uncharged: int
+) -> None:
+    gateway.find_next(Declined("authentication_required"))
+
+    shop.settle(now=NOON + 30 * SECOND)
+
+    assert shop.status(uncharged) == "payment_failed"
+
+
+def test_a_silent_search_lets_the_charge_be_sent_again(
+    shop: Shop, gateway: FakeGateway, uncharged: int
+) -> None:
+    gateway.find_next(Unlisted())
+
+    shop.settle(now=NOON + 30 * SECOND)
+
+    assert shop.status(uncharged) == "paid"
+    assert gateway.captured() == {f"{uncharged}:1": 6000}
+
+
+def test_a_silent_search_never_ends_an_order(
+    shop: Shop, gateway: FakeGateway, uncharged: int
+) -> None:
+    for hours in (20, 21, 33, 45):
+        gateway.find_next(Unlisted())
+        shop.settle(now=NOON + hours * HOUR)
+
+    assert (shop.status(uncharged), shop.attempt(uncharged).state) == ("payment_unknown", "unknown")

@@ -17,6 +17,7 @@ from shop.gateways.protocol import (
     RefundRequest,
     Succeeded,
     Unknown,
+    Unlisted,
 )
 
 LOST = Unknown("the answer was lost")
@@ -60,7 +61,7 @@ class FakeGateway:
         self._refunds: dict[str, _Refund] = {}
         self._refused: dict[str, Declined] = {}
         self._next: deque[Answer | None] = deque()
-        self._next_found: deque[Found] = deque()
+        self._next_found: deque[Found | Unlisted] = deque()
         self._held: dict[str, threading.Event] = {}
         self._books = threading.Lock()
 
@@ -72,7 +73,7 @@ class FakeGateway:
         """Move the money of the next charge or refund, and let nobody hear of it."""
         self._next.append(None)
 
-    def find_next(self, found: Found) -> None:
+    def find_next(self, found: Found | Unlisted) -> None:
         """Give the next look-up this answer, whatever the books say."""
         self._next_found.append(found)
 
@@ -100,7 +101,12 @@ class FakeGateway:
                 self._charge_once(request)
             return told or LOST
 
-    def find_charge(self, request: ChargeRequest, *, charge_id: str | None = None) -> Found:
+    def find_charge(
+        self,
+        request: ChargeRequest,
+        *,
+        charge_id: str | None = None,  # noqa: ARG002 - the books by key are complete
+    ) -> Found | Unlisted:
         """Look the charge of this request up by its reference."""
         with self._books:
             self.asked.append(request.key)
@@ -128,7 +134,9 @@ class FakeGateway:
         with self._books:
             self.asked.append(request.key)
             if self._next_found:
-                return self._next_found.popleft()
+                told = self._next_found.popleft()
+                assert not isinstance(told, Unlisted), "refunds are listed by their charge"
+                return told
             refund = self._refunds.get(request.key)
             return Succeeded(refund.id) if refund else Missing()
 
