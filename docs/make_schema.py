@@ -2,20 +2,15 @@
 """Write `docs/schema.md` from the tables: `python -m docs.make_schema`."""
 
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapper
 
-# Importing them makes every table known.
-import accounts.tables  # noqa: F401 - as the comment says
-import market.models  # noqa: F401 - as above
-import shop.feed_state
-import shop.movements
-import shop.refunds
-import shop.sync  # noqa: F401 - as above
 from infra.db import Base
 
 PAGE = Path(__file__).with_name("schema.md")
@@ -125,6 +120,9 @@ def _table(mapper: Mapper[object]) -> sa.Table:
 
 
 def _mappers() -> list[Mapper[object]]:
+    for package in _DOMAINS:
+        for module in iter_modules([str(PAGE.parents[1] / package)]):
+            import_module(f"{package}.{module.name}")  # makes its tables known
     ours = [mapper for mapper in Base.registry.mappers if _package(mapper) in _DOMAINS]
     return sorted(ours, key=lambda mapper: _table(mapper).name)
 
