@@ -64,7 +64,7 @@ class OrderIn(Body):
     products: Annotated[list[ProductId], Field(min_length=1, max_length=MOST_LINES)] | None = None
     id: ProductId | None = None
     quantity: Quantity = 1
-    user_id: Annotated[int, Field(strict=True, ge=1)] | None = None
+    user_id: Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)] | None = None
     expected_total: MinorAmount | None = None
     total_amount: MinorAmount | None = None
     payment_token: Annotated[str, Field(pattern="^[A-Za-z0-9_]{1,100}$")] = "tok_visa"  # noqa: S105 - a test card

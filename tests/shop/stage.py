@@ -26,6 +26,7 @@ from shop.products import Draft
 from shop.refunds import Refund
 from shop.settlement import Settler
 from shop.stock import Reservation, Stock
+from shop.sync import SyncRun
 
 T = TypeVar("T")
 
@@ -177,6 +178,11 @@ class Shop:
         with self.database.reads() as session:
             held = session.get_one(Stock, product_id)
             return Level(held.on_hand, held.reserved)
+
+    def wishes(self) -> dict[int, str]:
+        """Read where the syncs stand that were asked for, by id."""
+        with self.database.reads() as session:
+            return {run.id: run.state for run in session.scalars(sa.select(SyncRun))}
 
     def ledger(self, order_id: int) -> dict[tuple[str, str], int]:
         """Read what was booked for an order: amounts by movement and account."""

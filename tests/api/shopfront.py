@@ -1,0 +1,69 @@
+"""The shop as its callers see it: a real API over MariaDB, with nobody at work behind it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from accounts import tokens, users
+from accounts.tables import Role
+from accounts.tokens import Signing
+from infra import clock
+from infra.db import Database, transact
+from tests.api.conftest import SECRET_KEY, Api
+from tests.shop.stage import Shop
+from tests.support.gateway import FakeGateway
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """A user, and a client that is signed in as he is."""
+
+    id: int
+    http: httpx.Client
+
+
+class Shopfront(Shop):
+    """A clean shop with an API before it."""
+
+    def __init__(self, api: Api, database: Database) -> None:
+        gateway = FakeGateway()
+        gateway.name = "sandbox"
+        super().__init__(database, gateway)
+        self.api = api
+
+    def stranger(self) -> httpx.Client:
+        """Open a client that is not signed in."""
+        return self.api.client()
+
+    def visitor(self, role: Role = Role.USER) -> Visitor:
+        """Make a user, without the seconds that passwords take."""
+        user_id = transact(
+            self.database.sessions,
+            lambda session: (
+                users.register(
+                    session,
+                    email=f"{role}@example.com",
+                    name="Ada",
+                    password_hash="none",
+                    role=role,
+                ).id
+            ),
+        )
+        issued = tokens.issue(Signing(SECRET_KEY), user_id=user_id, now=self._now())
+        return Visitor(user_id, self.api.client(issued.access_token))
+
+    def _now(self) -> Any:
+        return transact(self.database.sessions, clock.now)
+
+
+def problem_of(answer: httpx.Response) -> tuple[int, str]:
+    """Read a problem's status and code; fail if the answer is no sound problem."""
+    problem = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    assert problem["status"] == answer.status_code
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert "Traceback" not in answer.text
+    return answer.status_code, problem["code"]
