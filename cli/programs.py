@@ -74,7 +74,8 @@ def api(settings: Settings, *, url: str) -> Service:
         "uvicorn", "api.main:app", "--host", settings.api_host, "--port", str(settings.api_port),
         "--timeout-graceful-shutdown", "3", "--no-access-log",
     )  # fmt: skip
-    env = environment(settings, secrets=(*_SERVERS, "secret_key", "stripe_webhook_secret"))
+    secrets = (*_SERVERS, "secret_key", "gateway_webhook_secret", "stripe_webhook_secret")
+    env = environment(settings, secrets=secrets)
     return _service(settings, "api", command, env=env, probe=HttpProbe(f"{url}/readyz"))
 
 

@@ -16,6 +16,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from infra.errors import Misconfigured
 
 FINNHUB_URL = "https://finnhub.io/api/v1"
+MOST_WEBHOOK_SECRETS = 2
+SHORTEST_WEBHOOK_SECRET = 16
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 _PLACEHOLDERS = ("your_", "yourpassword", "your-", "changeme")
 
@@ -59,10 +61,12 @@ class Settings(BaseSettings):
         "BINANCE:BTCUSDT", "BINANCE:ETHUSDT", "OANDA:EUR_USD",
     )  # fmt: skip
 
-    payment_gateway: Literal["sandbox"] = "sandbox"
+    payment_gateway: Literal["sandbox", "stripe"] = "sandbox"
     gateway_url: str | None = None
     gateway_timeout_s: float = Field(15.0, gt=0, le=18)
+    gateway_webhook_secret: SecretStr | None = None
     stripe_api_key: SecretStr | None = None
+    stripe_api_base: str | None = None
     stripe_webhook_secret: SecretStr | None = None
 
     auth_mode: AuthMode = AuthMode.REQUIRED
@@ -102,6 +106,26 @@ class Settings(BaseSettings):
             )
             raise ValueError(msg)
         return value
+
+    @field_validator("gateway_webhook_secret", "stripe_webhook_secret")
+    @classmethod
+    def _refuse_weak_secrets(cls, value: SecretStr | None) -> SecretStr | None:
+        held = split_secrets(value)
+        if value is not None and not 1 <= len(held) <= MOST_WEBHOOK_SECRETS:
+            msg = "set one secret, or two with a comma between while one takes over from the other"
+            raise ValueError(msg)
+        if any(len(secret) < SHORTEST_WEBHOOK_SECRET for secret in held):
+            msg = f"a webhook secret has at least {SHORTEST_WEBHOOK_SECRET} characters"
+            raise ValueError(msg)
+        return value
+
+    @property
+    def webhook_secrets(self) -> dict[str, tuple[str, ...]]:
+        """What each gateway may sign its webhooks with; empty where it sends none."""
+        return {
+            "sandbox": split_secrets(self.gateway_webhook_secret),
+            "stripe": split_secrets(self.stripe_webhook_secret),
+        }
 
     @property
     def uses_embedded_database(self) -> bool:
@@ -184,6 +208,12 @@ def load_settings() -> Settings:
         raise Misconfigured(
             f"{name} is wrong: {said}. Correct it in the environment or .env."
         ) from None
+
+
+def split_secrets(value: SecretStr | None) -> tuple[str, ...]:
+    """Take apart a setting that may hold several secrets, separated by commas."""
+    text = value.get_secret_value() if value else ""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def is_loopback(url_or_host: str) -> bool:

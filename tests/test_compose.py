@@ -27,6 +27,7 @@ ONE_SHOT = {"migrate"}
 OWNERS = {
     "FINNHUB_API_KEY": {"worker-market"},
     "FLOWER_BASIC_AUTH": {"flower"},
+    "GATEWAY_WEBHOOK_SECRET": {"api"},
     "SECRET_KEY": {"api"},
     "STRIPE_API_KEY": {"worker-payments"},
     "STRIPE_WEBHOOK_SECRET": {"api"},

@@ -6,12 +6,14 @@ import pytest
 
 from infra.db import Database, open_database
 from shop.gateways.sandbox import SandboxGateway
+from shop.gateways.stripe import StripeGateway
 from tests.shop.canned import CannedServer
 from tests.shop.stage import Shop
 from tests.support.databases import speak_as_mysql
 from tests.support.gateway import FakeGateway
 from tests.support.processes import Nursery
 from tests.support.sandbox import Sandbox
+from tests.support.stripe_front import API_KEY, StripeFront
 
 POOL_SIZE = 60
 
@@ -59,6 +61,26 @@ def world(_world: Sandbox) -> Sandbox:
 def sandbox_gateway(world: Sandbox) -> SandboxGateway:
     """The client of the sandbox's gateway."""
     return SandboxGateway(world.gateway_url, timeout_s=5)
+
+
+@pytest.fixture(scope="session")
+def _stripe_front(nursery: Nursery) -> Iterator[StripeFront]:
+    front = StripeFront(nursery)
+    yield front
+    front.close()
+
+
+@pytest.fixture
+def stripe_front(_stripe_front: StripeFront) -> StripeFront:
+    """Stripe as the tests have it, without faults; its books remember earlier tests."""
+    _stripe_front.reset()
+    return _stripe_front
+
+
+@pytest.fixture
+def stripe_gateway(stripe_front: StripeFront) -> StripeGateway:
+    """The client of Stripe, pointed at the tests' own."""
+    return StripeGateway(API_KEY, api_base=stripe_front.url, timeout_s=5)
 
 
 @pytest.fixture
