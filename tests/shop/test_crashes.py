@@ -1,0 +1,87 @@
+"""A process that is killed in the middle of a payment leaves what the next one needs."""
+
+import signal
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from infra.db import Database
+from shop import refunds, settlement
+from shop.gateways.sandbox import SandboxGateway
+from tests.shop.stage import Shop
+from tests.support.fleet import Fleet
+from tests.support.sandbox import Sandbox
+
+Crash = Callable[[str, str], None]
+SETTLE = "from workers.payments import settle; settle()"
+GIVE_BACK = "from workers.refunds import settle; settle()"
+
+
+@pytest.fixture
+def real_shop(database: Database, sandbox: Sandbox) -> Shop:
+    """A shop with the sandbox's gateway, whose ledger is the judge."""
+    return Shop(database, SandboxGateway(sandbox.gateway_url))
+
+
+@pytest.fixture
+def crash(fleet: Fleet, tmp_path: Path) -> Crash:
+    """Run a task in a process of its own that is killed at a place."""
+
+    def run(code: str, place: str) -> None:
+        armed = {"FAILPOINTS": f"{place}=kill", "FAILPOINTS_DIR": str(tmp_path)}
+        child = fleet.run("crashing", ["-c", code], **armed)
+        assert child.wait() == -signal.SIGKILL, child.log()
+
+    return run
+
+
+@pytest.mark.parametrize("place", ["payments.claimed", "payments.charged"])
+def test_a_payment_whose_worker_was_killed_is_charged_once(
+    real_shop: Shop, sandbox: Sandbox, crash: Crash, place: str
+) -> None:
+    order_id = real_shop.place_one()
+    crash(SETTLE, place)
+    interrupted = real_shop.attempt(order_id).state
+
+    settled = real_shop.settle(now=_after_lease(real_shop, settlement.LEASE))
+
+    assert (interrupted, settled) == ("sending", 1)
+    assert real_shop.status(order_id) == "paid"
+    assert [charge.amount for charge in sandbox.ledger().charges_of(order_id)] == [6000]
+
+
+def test_a_payment_that_was_settled_before_the_kill_is_left_alone(
+    real_shop: Shop, sandbox: Sandbox, crash: Crash
+) -> None:
+    order_id = real_shop.place_one()
+    crash(SETTLE, "payments.settled")
+
+    settled = real_shop.settle(now=_after_lease(real_shop, settlement.LEASE))
+
+    assert settled == 0
+    assert real_shop.status(order_id) == "paid"
+    assert len(sandbox.ledger().charges_of(order_id)) == 1
+
+
+def test_a_refund_whose_worker_was_killed_is_given_once(
+    real_shop: Shop, sandbox: Sandbox, crash: Crash
+) -> None:
+    product = real_shop.sell()
+    order_id = int(real_shop.place({product: 1})["id"])
+    real_shop.settle(now=None)
+    real_shop.withdraw(product)
+    real_shop.fulfil(now=None)
+    crash(GIVE_BACK, "refunds.sent")
+
+    done = real_shop.give_back(now=_after_lease(real_shop, refunds.LEASE))
+
+    assert done == 1
+    assert real_shop.status(order_id) == "refunded"
+    assert sandbox.ledger().kept(order_id) == 0
+    assert len(sandbox.ledger().refunds) == 1
+
+
+def _after_lease(shop: Shop, lease: timedelta) -> datetime:
+    return shop.now() + lease
