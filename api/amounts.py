@@ -1,11 +1,14 @@
-"""Amounts of money in JSON: plain numbers with at most two decimals."""
+"""Amounts of money in JSON and in queries: plain numbers with at most two decimals."""
 
+import re
 from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
 from shop import money
+
+_PLAIN = re.compile(r"[0-9]{1,10}(\.[0-9]{1,2})?")
 
 
 def _exact(value: object) -> int:
@@ -23,12 +26,26 @@ def _exact(value: object) -> int:
         raise ValueError(msg) from None
 
 
+def _written(value: object) -> int:
+    if not isinstance(value, str) or not _PLAIN.fullmatch(value):
+        msg = "must be an amount such as 9.99"
+        raise ValueError(msg)
+    return money.to_minor(Decimal(value))
+
+
 MinorAmount = Annotated[
     int,
     BeforeValidator(_exact, json_schema_input_type=float),
     Field(examples=[50.0], json_schema_extra={"type": "number", "multipleOf": 0.01}),
 ]
 """A JSON number of currency units, held as minor units."""
+
+WrittenAmount = Annotated[
+    int,
+    BeforeValidator(_written, json_schema_input_type=str),
+    Field(examples=["9.99"], json_schema_extra={"type": "string", "pattern": _PLAIN.pattern}),
+]
+"""An amount of currency units in a query, held as minor units."""
 
 Quantity = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 ProductId = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]

@@ -23,6 +23,7 @@ from infra.errors import (
     Forbidden,
     Invalid,
     NotFound,
+    PreconditionFailed,
     TimedOut,
     TooMany,
     Transient,
@@ -35,6 +36,7 @@ REQUEST_ID = "tradepost.request_id"
 _STATUS: dict[type[AppError], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
+    PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
     Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     Unauthenticated: HTTPStatus.UNAUTHORIZED,
     Forbidden: HTTPStatus.FORBIDDEN,

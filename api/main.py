@@ -23,6 +23,8 @@ from api import (
     payments,
     probes,
     products,
+    stock,
+    syncs,
     users,
 )
 from api.guard import RequestGuard
@@ -33,7 +35,7 @@ from infra.settings import AuthMode, Settings, load_settings
 from workers.app import hurry_for_requests
 
 # Asked most, looked at first: a request is compared with one route after the other.
-_ROUTERS = (market, products, orders, payments, events, auth, users, probes, home)
+_ROUTERS = (market, stock, syncs, products, orders, payments, events, auth, users, probes, home)
 # What runs beside the requests as long as the process does.
 _COMPANIONS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
     market.serving,

@@ -188,4 +188,9 @@ def get_order(order_id: OrderId, caller: CurrentCaller, reads: Reads) -> dict[st
 
 
 def _terms(settings: Settings) -> Terms:
-    return Terms(settings.currency, settings.fee_rate, settings.payment_gateway)
+    return Terms(
+        settings.currency,
+        settings.fee_rate,
+        settings.payment_gateway,
+        settings.low_stock_threshold,
+    )

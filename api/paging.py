@@ -51,15 +51,9 @@ class Page:
         if len(rows) <= self.limit:
             return rows
         shown = rows[: self.limit]
-        self._response.headers["Link"] = f'<{self._next(key(shown[-1]))}>; rel="next"'
+        cursor = encode_cursor(key(shown[-1]))
+        name_next(self._request, self._response, limit=self.limit, cursor=cursor)
         return shown
-
-    def _next(self, key: int) -> str:
-        query = parse_qsl(self._request.url.query, keep_blank_values=True)
-        kept = [(name, value) for name, value in query if name not in ("cursor", "limit")]
-        # Relative, so that no forged Host header can send a reader elsewhere.
-        asked = urlencode([*kept, ("limit", self.limit), ("cursor", encode_cursor(key))])
-        return f"{self._request.url.path}?{asked}"
 
 
 async def page(
@@ -75,6 +69,15 @@ async def page(
 
 
 Paging = Annotated[Page, Depends(page)]
+
+
+def name_next(request: Request, response: Response, *, limit: int, cursor: str) -> None:
+    """Name the page that begins at a cursor in the `Link` header, with the filters asked for."""
+    query = parse_qsl(request.url.query, keep_blank_values=True)
+    kept = [(name, value) for name, value in query if name not in ("cursor", "limit")]
+    # Relative, so that no forged Host header can send a reader elsewhere.
+    asked = urlencode([*kept, ("limit", limit), ("cursor", cursor)])
+    response.headers["Link"] = f'<{request.url.path}?{asked}>; rel="next"'
 
 
 def encode_cursor(key: int) -> str:

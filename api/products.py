@@ -1,50 +1,53 @@
 """The catalogue over HTTP."""
 
-import time
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Response, status
+from fastapi import APIRouter, Depends, Header, Query, Response, status
 from pydantic import BaseModel, Field
 
-from api.amounts import MinorAmount
+from api import syncs
+from api.amounts import MinorAmount, WrittenAmount
 from api.bodies import Body, Line, Text
-from api.deps import AppSettings, Operator, OptionalCaller, Reads, Sessions
+from api.deps import AppSettings, Operator, OptionalCaller, Reads, RowId, Sessions
 from api.errors import problems
-from api.paging import Paging
+from api.paging import BadCursor
+from api.preconditions import BadPrecondition, ExpectedVersions, etag, is_known
+from api.sorted_pages import SortedPaging
 from infra import db
 from infra.db import transact
-from infra.errors import Forbidden, NotFound
-from shop import products, sync
+from infra.errors import Invalid
+from shop import catalogue, products
+from shop.catalogue import Filter
 from shop.products import Draft
+from shop.stock import MOST_ON_HAND
 from workers.bells import ring
 from workers.events import publish
-from workers.products import sync_products
 
 router = APIRouter(prefix="/products", tags=["products"])
 
-SYNC_WAIT_S = 5.0
-_POLL_S = 0.1
-ProductId = Annotated[int, Path(ge=1, le=2**63 - 1)]
-MOST_STOCK = 1_000_000_000
+_READ_ANSWERS: dict[int | str, dict[str, Any]] = {
+    status.HTTP_304_NOT_MODIFIED: {"description": "You have this version."},
+    **problems(products.ProductNotFound),
+}
+_EDIT_PROBLEMS = problems(
+    products.ProductNotFound,
+    products.ProductChanged,
+    products.QuantityNotEditable,
+    BadPrecondition,
+)
 
 
-class SyncNotAllowed(Forbidden):
-    """Only operators may start a sync."""
+class PriceRangeReversed(Invalid):
+    """The lowest price asked for is above the highest."""
 
-    code = "sync_not_allowed"
+    code = "price_range_reversed"
 
     def __init__(self) -> None:
-        super().__init__("Only an operator may sync the catalogue: leave `sync` out.")
-
-
-class SyncNotFound(NotFound):
-    """No such sync was asked for, or it has not ended."""
-
-    code = "sync_not_found"
-
-    def __init__(self, run_id: int) -> None:
-        super().__init__(f"Sync {run_id} has not ended, or was never asked for.", sync_id=run_id)
+        super().__init__(
+            "min_price: must not be above max_price.",
+            errors=[{"field": "min_price", "message": "must not be above max_price"}],
+        )
 
 
 class ProductIn(Body):
@@ -52,7 +55,7 @@ class ProductIn(Body):
 
     name: Annotated[Line, Field(max_length=300)]
     price: MinorAmount
-    quantity: Annotated[int, Field(strict=True, ge=0, le=MOST_STOCK)] | None = None
+    quantity: Annotated[int, Field(strict=True, ge=0, le=MOST_ON_HAND)] | None = None
     description: Annotated[Text, Field(max_length=20_000)] = ""
     category: Annotated[Text, Field(max_length=120)] = ""
     image: Annotated[Text, Field(max_length=1000)] = ""
@@ -63,14 +66,19 @@ class ProductChange(Body):
 
     name: Annotated[Line, Field(max_length=300)] | None = None
     price: MinorAmount | None = None
-    quantity: Annotated[int, Field(strict=True, ge=0, le=MOST_STOCK)] | None = None
+    quantity: Annotated[int, Field(strict=True, ge=0, le=MOST_ON_HAND)] | None = None
     description: Annotated[Text, Field(max_length=20_000)] | None = None
     category: Annotated[Text, Field(max_length=120)] | None = None
     image: Annotated[Text, Field(max_length=1000)] | None = None
+    price_pinned: Annotated[bool, Field(strict=True)] | None = None
 
 
 class ProductOut(BaseModel):
-    """A product on sale; `quantity` is what can still be ordered."""
+    """A product on sale; `quantity` is what can still be ordered.
+
+    `version` counts changes of the catalogue's fields, not of the stock. A price that is pinned is
+    not touched by a sync.
+    """
 
     id: int
     name: str
@@ -81,43 +89,56 @@ class ProductOut(BaseModel):
     category: str
     image: str
     external_id: str | None
+    price_pinned: bool
     version: int
     created_at: datetime
     updated_at: datetime
 
 
-class SyncOut(BaseModel):
-    """A sync that was asked for, and what came of it once it has ended."""
+async def _filter(
+    q: Annotated[
+        str | None,
+        Query(min_length=1, max_length=100, description="A part of the name or description."),
+    ] = None,
+    category: Annotated[str | None, Query(min_length=1, max_length=120)] = None,
+    min_price: Annotated[WrittenAmount | None, Query()] = None,
+    max_price: Annotated[WrittenAmount | None, Query()] = None,
+    in_stock: Annotated[
+        Literal["true", "false"] | None, Query(description="Whether any can be ordered now.")
+    ] = None,
+) -> Filter:
+    if min_price is not None and max_price is not None and min_price > max_price:
+        raise PriceRangeReversed
+    return Filter(
+        q, category, min_price, max_price, None if in_stock is None else in_stock == "true"
+    )
 
-    id: int
-    status: sync.SyncState
-    requested_at: datetime | None = None
-    ended_at: datetime | None = None
-    report: dict[str, Any] | None = None
 
-
-@router.get("/", response_model=list[ProductOut], responses=problems(SyncNotAllowed))
+@router.get(
+    "/",
+    response_model=list[ProductOut],
+    responses=problems(syncs.SyncNotAllowed, PriceRangeReversed, BadCursor),
+)
 def list_products(
     caller: OptionalCaller,
     sessions: Sessions,
     reads: Reads,
-    page: Paging,
+    page: SortedPaging,
+    wanted: Annotated[Filter, Depends(_filter)],
     sync_first: Annotated[  # noqa: FBT002 - a query flag
         bool, Query(alias="sync", description="Sync from the feed first.")
     ] = False,
-    q: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
-    category: Annotated[str | None, Query(min_length=1, max_length=120)] = None,
 ) -> Any:  # noqa: ANN401 - the response model says it
     """List what is on sale, newest first; an empty catalogue is filled from the feed first."""
     if sync_first and (caller is None or not caller.is_operator):
-        raise SyncNotAllowed
+        raise syncs.SyncNotAllowed
     if sync_first or _is_empty(reads):
-        _sync_now(sessions, reads)
+        syncs.sync_now(sessions, reads)
     with reads() as session:
-        rows = products.list_page(
-            session, below_id=page.below, limit=page.fetch, text=q, category=category
+        rows = catalogue.list_page(
+            session, wanted, limit=page.fetch, sort=page.sort, after=page.after
         )
-        return page.show([row.public() for row in rows], key=lambda row: int(row["id"]))
+        return [row.public() for row in page.show(rows)]
 
 
 @router.post("/", status_code=status.HTTP_201_CREATED, response_model=ProductOut)
@@ -138,80 +159,86 @@ def create_product(
     )
     ring(publish)
     response.headers["Location"] = f"/products/{created['id']}"
+    response.headers["ETag"] = etag(created["version"])
     return created
 
 
-@router.post("/sync", status_code=status.HTTP_202_ACCEPTED)
-def start_sync(_caller: Operator, sessions: Sessions) -> SyncOut:
-    """Ask for a sync from the feed; it runs on its own."""
-    run_id = transact(sessions, sync.request)
-    ring(sync_products)
-    return SyncOut(id=run_id, status=sync.SyncState.REQUESTED)
-
-
-@router.get("/sync/{run_id}", responses=problems(SyncNotFound))
-def get_sync(run_id: ProductId, _caller: Operator, reads: Reads) -> SyncOut:
-    """Show what came of a sync."""
+@router.get("/{product_id}", response_model=ProductOut, responses=_READ_ANSWERS)
+def get_product(
+    product_id: RowId,
+    reads: Reads,
+    response: Response,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Any:  # noqa: ANN401 - the response model says it
+    """Show one product on sale; the `ETag` speaks of the catalogue's fields, not of the stock."""
     with reads() as session:
-        ended = sync.find_ended(session, run_id)
-    if ended is None:
-        raise SyncNotFound(run_id)
-    return SyncOut(**ended)
+        shown = products.get(session, product_id).public()
+    tag = {"ETag": etag(shown["version"])}
+    if is_known(if_none_match, shown["version"]):
+        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=tag)
+    response.headers.update(tag)
+    return shown
 
 
-@router.get(
-    "/{product_id}", response_model=ProductOut, responses=problems(products.ProductNotFound)
-)
-def get_product(product_id: ProductId, reads: Reads) -> dict[str, Any]:
-    """Show one product on sale."""
-    with reads() as session:
-        return products.get(session, product_id).public()
-
-
-@router.put(
-    "/{product_id}",
-    response_model=ProductOut,
-    responses=problems(products.ProductNotFound, products.QuantityNotEditable),
-)
+@router.put("/{product_id}", response_model=ProductOut, responses=_EDIT_PROBLEMS)
 def replace_product(
-    product_id: ProductId, body: ProductIn, _caller: Operator, sessions: Sessions
+    product_id: RowId,
+    body: ProductIn,
+    _caller: Operator,
+    sessions: Sessions,
+    response: Response,
+    versions: ExpectedVersions,
 ) -> dict[str, Any]:
     """Replace the catalogue fields of a product; stock is changed by stock movements only."""
-    return _edit(sessions, product_id, body.model_dump(exclude={"quantity"}), body.quantity)
+    fields = body.model_dump(exclude={"quantity"})
+    edited = _edit(sessions, product_id, fields, body.quantity, versions)
+    response.headers["ETag"] = etag(edited["version"])
+    return edited
 
 
-@router.patch(
-    "/{product_id}",
-    response_model=ProductOut,
-    responses=problems(products.ProductNotFound, products.QuantityNotEditable),
-)
+@router.patch("/{product_id}", response_model=ProductOut, responses=_EDIT_PROBLEMS)
 def change_product(
-    product_id: ProductId, body: ProductChange, _caller: Operator, sessions: Sessions
+    product_id: RowId,
+    body: ProductChange,
+    _caller: Operator,
+    sessions: Sessions,
+    response: Response,
+    versions: ExpectedVersions,
 ) -> dict[str, Any]:
-    """Change some catalogue fields of a product."""
+    """Change some catalogue fields. An edited price of a synced product is pinned by itself."""
     fields = body.model_dump(exclude={"quantity"}, exclude_none=True)
-    return _edit(sessions, product_id, fields, body.quantity)
+    edited = _edit(sessions, product_id, fields, body.quantity, versions)
+    response.headers["ETag"] = etag(edited["version"])
+    return edited
 
 
 @router.delete(
     "/{product_id}",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=problems(products.ProductNotFound),
+    responses=problems(products.ProductNotFound, products.ProductChanged, BadPrecondition),
 )
-def delete_product(product_id: ProductId, _caller: Operator, sessions: Sessions) -> None:
+def delete_product(
+    product_id: RowId, _caller: Operator, sessions: Sessions, versions: ExpectedVersions
+) -> None:
     """Take a product off sale; paid orders of it that are not yet fulfilled are refunded."""
-    transact(sessions, lambda session: products.withdraw(session, product_id))
+    transact(sessions, lambda session: products.withdraw(session, product_id, versions=versions))
     ring(publish)
 
 
 def _edit(
-    sessions: db.Sessions, product_id: int, fields: dict[str, Any], quantity: int | None
+    sessions: db.Sessions,
+    product_id: int,
+    fields: dict[str, Any],
+    quantity: int | None,
+    versions: frozenset[int] | None,
 ) -> dict[str, Any]:
     if "price" in fields:
         fields["price_minor"] = fields.pop("price")
     edited = transact(
         sessions,
-        lambda session: products.edit(session, product_id, fields, quantity=quantity).public(),
+        lambda session: products.edit(
+            session, product_id, fields, quantity=quantity, versions=versions
+        ).public(),
     )
     ring(publish)
     return edited
@@ -220,15 +247,3 @@ def _edit(
 def _is_empty(reads: db.Sessions) -> bool:
     with reads() as session:
         return products.is_empty(session)
-
-
-def _sync_now(sessions: db.Sessions, reads: db.Sessions) -> None:
-    """Ask for a sync and wait a little for its end; a longer one goes on by itself."""
-    run_id = transact(sessions, sync.request)
-    ring(sync_products)
-    ends_at = time.monotonic() + SYNC_WAIT_S
-    while time.monotonic() < ends_at:
-        with reads() as session:
-            if sync.find_ended(session, run_id) is not None:
-                return
-        time.sleep(_POLL_S)

@@ -30,6 +30,12 @@ class Conflict(AppError):
     code = "conflict"
 
 
+class PreconditionFailed(AppError):
+    """The thing is no longer as the caller said it must be."""
+
+    code = "precondition_failed"
+
+
 class Invalid(AppError):
     """The request asks for something that can never be right."""
 

@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     currency: str = Field("USD", pattern="^[A-Z]{3}$")
     fee_rate: Decimal = Field(Decimal("0.20"), ge=0, le=1)
     default_stock: int = Field(100, ge=0, le=1_000_000_000)
+    low_stock_threshold: int = Field(5, ge=0, le=1_000_000_000)
+    sync_every_s: int = Field(3600, ge=0)
     fulfilment_delay_s: int = Field(0, ge=0)
     reservation_ttl_s: int = Field(900, ge=1)
     event_retention_days: int = Field(30, ge=1)
@@ -169,6 +171,11 @@ class Settings(BaseSettings):
     def feed_url(self) -> str | None:
         """The product feed: the public one, else the stand-in."""
         return self.public_product_api or self.sandbox_feed_url
+
+    @property
+    def feed_is_stand_in(self) -> bool:
+        """True when the feed is the stand-in, which may stand on this machine."""
+        return self.feed_url == self.sandbox_feed_url
 
     @property
     def finnhub_url(self) -> str:

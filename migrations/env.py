@@ -5,6 +5,8 @@ from alembic import context
 # Importing them makes every table known.
 import accounts.tables  # noqa: F401
 import market.models  # noqa: F401
+import shop.feed_state
+import shop.movements
 import shop.refunds
 import shop.sync  # noqa: F401
 from infra.db import Base, open_database

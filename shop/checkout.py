@@ -88,6 +88,7 @@ class Terms:
     currency: str
     fee_rate: Decimal
     gateway: str
+    low_stock: int = stock.LOW_AT
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ def _store(session: Session, request: Request, terms: Terms, key: str) -> dict[s
     for line in lines:
         line["order_id"] = order["id"]
     session.execute(sa.insert(OrderLine.__table__), lines)  # type: ignore[arg-type] # FromClause
-    stock.hold(session, order_id=order["id"], quantities=request.quantities)
+    stock.hold(session, order_id=order["id"], quantities=request.quantities, low_at=terms.low_stock)
     payments.open_for(session, order, gateway=terms.gateway, token=request.payment_token)
     placed = orders.changed("order.placed", order, lines)
     outbox.record(session, [placed])

@@ -1,18 +1,23 @@
 """The supplier's product feed: fetched with limits, and believed only where it makes sense."""
 
-import time
-from decimal import Decimal
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import httpx
 import orjson
 
+from infra import outside
 from infra.errors import Transient
-from shop import money
-from shop.products import Draft
+from infra.http import Reply
+from shop import feed_items
+from shop.feed_items import NoSense, Offer, Refusal
+from shop.feed_state import Validators
 
 TIMEOUT_S = 10.0
 MOST_BYTES = 20_000_000
+# Of so many items one may make no sense; of a feed with more, none is believed.
+ITEMS_FOR_ONE_REFUSED = 10
+_UNKNOWN = Validators()
 
 
 class FeedUnusable(Transient):
@@ -24,92 +29,84 @@ class FeedUnusable(Transient):
         super().__init__(f"The product feed cannot be used: {reason}.", retry_after_s=10)
 
 
-def fetch(url: str, *, currency: str, timeout_s: float = TIMEOUT_S) -> dict[str, Draft]:
-    """Read the feed: catalogue fields by the supplier's id, in the supplier's order.
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What the supplier offers, in the supplier's order, and the items that make no sense."""
+
+    offers: Sequence[Offer]
+    refusals: Sequence[Refusal]
+    validators: Validators
+
+
+def fetch(
+    url: str,
+    *,
+    currency: str,
+    known: Validators = _UNKNOWN,
+    timeout_s: float = TIMEOUT_S,
+    is_stand_in: bool = False,
+) -> Feed | None:
+    """Read the feed; None if it is still what is `known`.
+
+    Only the stand-in may stand on this machine or network.
 
     Raises:
-        FeedUnusable: it cannot be reached, is too large or slow, is empty, or an item makes no
-            sense.
+        FeedUnusable: it cannot be reached, is too large or slow, is empty, or too much of it
+            makes no sense.
     """
+    reply = _read(url, known, timeout_s, is_stand_in=is_stand_in)
+    if reply.status == httpx.codes.NOT_MODIFIED and known != _UNKNOWN:
+        return None
+    if reply.status != httpx.codes.OK:
+        raise FeedUnusable(f"it answered {reply.status}")
     try:
-        items = orjson.loads(_read(url, timeout_s))
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise FeedUnusable(f"reading it failed ({type(error).__name__})") from None
+        items = orjson.loads(reply.body)
     except orjson.JSONDecodeError:
         raise FeedUnusable("it is not JSON") from None
     if not isinstance(items, list) or not items:
         raise FeedUnusable("it lists no products")
-    drafts = [_parse(item, currency) for item in items]
-    by_id = dict(drafts)
-    if len(by_id) != len(drafts):
-        raise FeedUnusable("two items have the same id")
-    return by_id
+    answered = Validators(reply.headers.get("etag"), reply.headers.get("last-modified"))
+    return _judge(items, currency, answered)
 
 
-def _read(url: str, timeout_s: float) -> bytes:
-    """Read the answer piece by piece, so that an endless one costs no more than the limits."""
-    body = bytearray()
-    ends_at = time.monotonic() + timeout_s
-    timeout = httpx.Timeout(timeout_s, connect=min(3.0, timeout_s))
-    with (
-        httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False) as http,
-        http.stream("GET", url, headers={"Accept": "application/json"}) as answer,
-    ):
-        if answer.status_code != httpx.codes.OK:
-            raise FeedUnusable(f"it answered {answer.status_code}")
-        for chunk in answer.iter_bytes():
-            body += chunk
-            if len(body) > MOST_BYTES:
-                raise FeedUnusable(f"it is larger than {MOST_BYTES} bytes")
-            if time.monotonic() > ends_at:
-                raise FeedUnusable(f"it takes longer than {timeout_s:g} seconds")
-    return bytes(body)
-
-
-def _parse(item: Any, currency: str) -> tuple[str, Draft]:  # noqa: ANN401 - outside data
+def _read(url: str, known: Validators, timeout_s: float, *, is_stand_in: bool) -> Reply:
+    headers = {"Accept": "application/json"}
+    if known.etag:
+        headers["If-None-Match"] = known.etag
+    if known.last_modified:
+        headers["If-Modified-Since"] = known.last_modified
     try:
-        price = _price(item["price"])
-        draft = Draft(
-            name=_name(item["title"], 300),
-            price_minor=price,
-            currency=currency,
-            description=_text(item.get("description", ""), 20_000),
-            category=_text(item.get("category", ""), 120),
-            image=_text(item.get("image", ""), 1000),
+        return outside.read(
+            url,
+            headers=headers,
+            timeout_s=timeout_s,
+            limit_bytes=MOST_BYTES,
+            may_be_ours=is_stand_in,
         )
-        return _id(item["id"]), draft
-    except (KeyError, TypeError, ValueError):
-        raise FeedUnusable("an item has no sensible id, title or price") from None
+    except outside.NotPublic:
+        raise FeedUnusable("its address is not one of the public internet") from None
+    except outside.TooLarge:
+        raise FeedUnusable(f"it is larger than {MOST_BYTES} bytes") from None
+    except outside.TooSlow:
+        raise FeedUnusable(f"it takes longer than {timeout_s:g} seconds") from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise FeedUnusable(f"reading it failed ({type(error).__name__})") from None
 
 
-def _id(value: object) -> str:
-    """Read a supplier's id; one that had to be cut could be another's."""
-    text = _name(value if isinstance(value, str) else str(_number(value)), 65)
-    if len(text) > 64:  # noqa: PLR2004 - what the column holds
-        raise ValueError(text)
-    return text
-
-
-def _price(value: object) -> int:
-    price = money.to_minor(Decimal(str(_number(value))))
-    if not 0 <= price < money.MAX_MINOR:
-        raise ValueError(price)
-    return price
-
-
-def _number(value: object) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(value)
-    return value
-
-
-def _name(value: object, most: int) -> str:
-    if text := _text(value, most):
-        return text
-    raise ValueError(value)
-
-
-def _text(value: object, most: int) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value.strip()[:most]
+def _judge(items: Sequence[object], currency: str, answered: Validators) -> Feed:
+    offers: dict[str, Offer] = {}
+    refusals: list[Refusal] = []
+    for position, item in enumerate(items):
+        try:
+            offer = feed_items.parse(item, currency=currency)
+            if offer.external_id in offers:
+                raise NoSense("id: another item has the same id")  # noqa: TRY301 - one way to refuse
+            offers[offer.external_id] = offer
+        except NoSense as error:
+            refusals.append(Refusal(position, feed_items.find_id(item), str(error)))
+    if len(refusals) * ITEMS_FOR_ONE_REFUSED > len(items):
+        raise FeedUnusable(
+            f"{len(refusals)} of its {len(items)} items make no sense; "
+            f"the first: {refusals[0].reason}"
+        )
+    return Feed(list(offers.values()), refusals, answered)

@@ -15,6 +15,10 @@ from infra.outbox import Change
 from shop.events import PRODUCTS
 
 
+MOST_ON_HAND = 1_000_000_000
+LOW_AT = 5
+
+
 class ReservationState(StrEnum):
     """Where stock that an order holds has gone."""
 
@@ -71,6 +75,32 @@ class OutOfStock(Conflict):
         )
 
 
+class StockReserved(Conflict):
+    """Orders hold more of the product than would be left."""
+
+    code = "stock_reserved"
+
+    def __init__(self, held: Stock, change: int) -> None:
+        super().__init__(
+            f"Orders hold {held.reserved} of the {held.on_hand} pieces of product "
+            f"{held.product_id}: they cannot become {held.on_hand + change}.",
+            product_id=held.product_id,
+            on_hand=held.on_hand,
+            reserved=held.reserved,
+        )
+
+
+class StockTooLarge(Conflict):
+    """There would be more of a product than we can count."""
+
+    code = "stock_too_large"
+
+    def __init__(self, product_id: int) -> None:
+        super().__init__(
+            f"There cannot be more than {MOST_ON_HAND} of a product.", product_id=product_id
+        )
+
+
 def open_for(session: Session, quantities: Mapping[int, int]) -> dict[int, Stock]:
     """Open the stock of new products with what there is of each at first."""
     now = clock.now(session)
@@ -86,8 +116,29 @@ def open_for(session: Session, quantities: Mapping[int, int]) -> dict[int, Stock
     return opened
 
 
-def hold(session: Session, *, order_id: int, quantities: Mapping[int, int]) -> None:
+def adjust(session: Session, product_id: int, *, change: int, low_at: int = LOW_AT) -> Stock:
+    """Change what is on hand of a product whose row is locked; tell when little is left.
+
+    Raises:
+        StockReserved: orders hold more than would be left.
+        StockTooLarge: nobody stores that many.
+    """
+    moved = _move(session, product_id, reserve=0, receive=change)
+    held = session.get_one(Stock, product_id, populate_existing=True)
+    if not moved:
+        raise StockReserved(held, change)
+    if held.on_hand > MOST_ON_HAND:
+        raise StockTooLarge(product_id)
+    _tell(session, {product_id: -change}, low_at=low_at)
+    return held
+
+
+def hold(
+    session: Session, *, order_id: int, quantities: Mapping[int, int], low_at: int = LOW_AT
+) -> None:
     """Reserve stock for an order, product by product in the order of their ids.
+
+    At most `low_at` left is told once, when it comes to that, and so is nothing left.
 
     Raises:
         OutOfStock: there is not enough of one; nothing is to be committed then.
@@ -104,7 +155,7 @@ def hold(session: Session, *, order_id: int, quantities: Mapping[int, int]) -> N
             for product_id, quantity in quantities.items()
         ],
     )
-    _tell(session, quantities)
+    _tell(session, quantities, low_at=low_at)
 
 
 def release(session: Session, *, order_ids: Iterable[int]) -> None:
@@ -168,17 +219,36 @@ def _move(session: Session, product_id: int, *, reserve: int, receive: int = 0) 
     return changed.rowcount == 1  # type: ignore[attr-defined,no-any-return] # an UPDATE has one
 
 
-def _tell(session: Session, product_ids: Iterable[int]) -> None:
+def _tell(session: Session, taken: Mapping[int, int], *, low_at: int | None = None) -> None:
+    """Tell how much there is now of products, of which so much has just been `taken`."""
     rows = session.scalars(
         sa.select(Stock)
-        .where(Stock.product_id.in_(list(product_ids)))
+        .where(Stock.product_id.in_(list(taken)))
+        .order_by(Stock.product_id)
         .execution_options(populate_existing=True)
     )
-    outbox.record(session, [_changed(held) for held in rows])
+    changes: list[Change] = []
+    for held in rows:
+        changes.append(_changed(held))
+        if low_at is not None:
+            changes += _warn(held, taken[held.product_id], low_at)
+    session.flush()
+    outbox.record(session, changes)
 
 
-def _changed(held: Stock) -> Change:
-    return Change(PRODUCTS, "stock.changed", f"stock/{held.product_id}", held.version, public(held))
+def _warn(held: Stock, taken: int, low_at: int) -> list[Change]:
+    """Tell of each threshold that was crossed downward; an event is a version of its own."""
+    before = held.available + taken
+    warnings = []
+    for threshold, kind in {low_at: "stock.low", 0: "stock.out"}.items():
+        if held.available <= threshold < before:
+            held.version += 1
+            warnings.append(_changed(held, kind))
+    return warnings
+
+
+def _changed(held: Stock, kind: str = "stock.changed") -> Change:
+    return Change(PRODUCTS, kind, f"stock/{held.product_id}", held.version, public(held))
 
 
 def public(held: Stock) -> dict[str, Any]:

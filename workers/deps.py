@@ -59,9 +59,15 @@ def gateway() -> PaymentGateway:
 
 @cache
 def supplier() -> Supplier:
-    """Name the product feed and what a new product starts with."""
+    """Name the product feed, what a new product starts with, and how often to sync."""
     chosen = settings()
-    return Supplier(chosen.feed_url, chosen.currency, chosen.default_stock)
+    return Supplier(
+        chosen.feed_url,
+        chosen.currency,
+        chosen.default_stock,
+        is_stand_in=chosen.feed_is_stand_in,
+        every=timedelta(seconds=chosen.sync_every_s) if chosen.sync_every_s else None,
+    )
 
 
 def forget() -> None:

@@ -8,9 +8,10 @@ from workers.events import publish
 from workers.task import task
 
 
-@task(name="products.sync", queue="products")
+# Longer than the largest feed takes, shorter than the broker's visibility time-out.
+@task(name="products.sync", queue="products", time_limit_s=240)
 def sync_products() -> None:
-    """Run the syncs that were asked for; an empty catalogue asks for its first one by itself.
+    """Run the syncs that were asked for, and the one that is due every so often.
 
     Delivered at least once: a run has one holder at a time, and the same feed changes nothing.
     """

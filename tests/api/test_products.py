@@ -20,7 +20,7 @@ def test_everybody_sees_what_is_on_sale(front: Shopfront) -> None:
     assert (shown["id"], shown["price"], shown["quantity"]) == (product, 33.33, 7)
     assert set(shown) == {
         "id", "name", "price", "currency", "quantity", "description", "category", "image",
-        "external_id", "version", "created_at", "updated_at",
+        "external_id", "price_pinned", "version", "created_at", "updated_at",
     }  # fmt: skip
 
 
@@ -318,9 +318,15 @@ def test_a_wished_for_sync_is_stored_and_rung(
         assert broker.llen("products") == 1
 
 
-def test_a_sync_that_has_not_ended_is_not_found(operator: Visitor) -> None:
+def test_a_sync_that_has_not_ended_has_no_report(operator: Visitor) -> None:
     wish = operator.http.post("/products/sync").json()
 
-    answer = operator.http.get(f"/products/sync/{wish['id']}")
+    shown = operator.http.get(f"/products/sync/{wish['id']}").json()
+
+    assert (shown["status"], shown["ended_at"], shown["report"]) == ("requested", None, None)
+
+
+def test_a_sync_that_nobody_asked_for_is_not_found(operator: Visitor) -> None:
+    answer = operator.http.get("/products/sync/9223372036854775807")
 
     assert problem_of(answer) == (404, "sync_not_found")

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from infra.db import transact
-from shop import products
+from shop import catalogue, products
+from shop.catalogue import Filter, Mark
 from shop.products import Draft, Listed, ProductNotFound, QuantityNotEditable
 from tests.shop.stage import Level, Shop, as_told
 
@@ -179,7 +180,7 @@ def test_products_are_found_by_a_part_of_their_name(
         _create(shop, Draft(name, 100, "USD"))
 
     with shop.database.reads() as session:
-        found = products.list_page(session, below_id=None, limit=10, text=text)
+        found = catalogue.list_page(session, Filter(text=text), limit=10)
 
     assert [row.product.name for row in found] == names
 
@@ -189,7 +190,7 @@ def test_products_are_listed_by_category(shop: Shop) -> None:
     shop.sell()
 
     with shop.database.reads() as session:
-        found = products.list_page(session, below_id=None, limit=10, category="home")
+        found = catalogue.list_page(session, Filter(category="home"), limit=10)
 
     assert [row.product.id for row in found] == [lamp]
 
@@ -228,5 +229,6 @@ def _get(shop: Shop, product_id: int) -> Listed:
 
 def _list(shop: Shop, *, below_id: int | None, limit: int) -> list[int]:
     with shop.database.reads() as session:
-        found = products.list_page(session, below_id=below_id, limit=limit)
+        after = None if below_id is None else Mark(below_id)
+        found = catalogue.list_page(session, after=after, limit=limit)
         return [row.product.id for row in found]

@@ -12,7 +12,7 @@ from infra.db import Database, transact
 from shop import products, sync
 from shop.feed import FeedUnusable
 from shop.products import Product
-from shop.sync import Report, Supplier, SyncRun
+from shop.sync import Report, Supplier, SyncNotFound, SyncRun
 from tests.shop.canned import CannedServer
 from tests.shop.stage import NOON, Interruption, Level, Shop, at_once
 from tests.support.sandbox import Sandbox
@@ -23,13 +23,13 @@ STOCK = 100
 @pytest.fixture
 def supplier(world: Sandbox) -> Supplier:
     """The stand-in, with its twenty products."""
-    return Supplier(world.feed_url, "USD", STOCK)
+    return Supplier(world.feed_url, "USD", STOCK, is_stand_in=True)
 
 
 @pytest.fixture
 def own_supplier(canned: CannedServer) -> Supplier:
     """A supplier of whatever the test says."""
-    return Supplier(canned.url, "USD", STOCK)
+    return Supplier(canned.url, "USD", STOCK, is_stand_in=True)
 
 
 def test_every_product_of_the_feed_is_created(shop: Shop, supplier: Supplier) -> None:
@@ -206,11 +206,16 @@ def test_a_wish_during_a_sync_is_a_sync_of_its_own(shop: Shop, supplier: Supplie
     assert transact(shop.database.sessions, sync.request) != first
 
 
-def test_a_sync_that_has_not_ended_is_not_found(shop: Shop) -> None:
+def test_a_sync_that_has_not_ended_has_no_report(shop: Shop) -> None:
     run_id = transact(shop.database.sessions, sync.request)
 
-    with shop.database.reads() as session:
-        assert sync.find_ended(session, run_id) is None
+    shown = _run(shop, run_id)
+    assert (shown["status"], shown["ended_at"], shown["report"]) == ("requested", None, None)
+
+
+def test_a_sync_that_nobody_asked_for_is_not_found(shop: Shop) -> None:
+    with pytest.raises(SyncNotFound):
+        _run(shop, 2**40)
 
 
 def test_an_empty_catalogue_is_filled_by_itself(shop: Shop, supplier: Supplier) -> None:
@@ -313,10 +318,14 @@ def _rows(shop: Shop) -> list[tuple[Any, ...]]:
     return [*snapshot["product"], *snapshot["stock"]]
 
 
-def _ended(shop: Shop, run_id: int) -> dict[str, Any]:
+def _run(shop: Shop, run_id: int) -> dict[str, Any]:
     with shop.database.reads() as session:
-        ended = sync.find_ended(session, run_id)
-    assert ended is not None
+        return sync.get(session, run_id)
+
+
+def _ended(shop: Shop, run_id: int) -> dict[str, Any]:
+    ended = _run(shop, run_id)
+    assert ended["ended_at"] is not None
     return ended
 
 

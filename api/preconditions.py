@@ -1,0 +1,66 @@
+"""Versions of a thing in HTTP headers: `ETag`, `If-Match`, `If-None-Match` (RFC 9110, 13)."""
+
+import re
+from typing import Annotated
+
+from fastapi import Depends, Header
+
+from infra.errors import Invalid
+
+_LONGEST = 500
+# Another server's tags may hold anything printable; ours are version numbers.
+_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_VERSION = re.compile(r"[1-9][0-9]{0,18}")
+
+
+class BadPrecondition(Invalid):
+    """The header names no version in a form that HTTP knows."""
+
+    code = "bad_if_match"
+
+    def __init__(self) -> None:
+        super().__init__(
+            'If-Match: send the ETag of the answer you have read, such as "3", or leave it out.',
+            errors=[{"field": "If-Match", "message": "not an entity tag"}],
+        )
+
+
+def etag(version: int) -> str:
+    """Make the entity tag of a version."""
+    return f'"{version}"'
+
+
+async def _versions(
+    if_match: Annotated[
+        str | None,
+        Header(description="Do it only if this is still the `ETag`; else 412.", examples=['"3"']),
+    ] = None,
+) -> frozenset[int] | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    tags = _parse(if_match)
+    if not tags:
+        raise BadPrecondition
+    # A weak tag vouches for nothing that may be written over.
+    return frozenset(int(tag) for weak, tag in tags if not weak and _VERSION.fullmatch(tag))
+
+
+ExpectedVersions = Annotated[frozenset[int] | None, Depends(_versions)]
+"""The versions of which the thing must be at one; None if any will do."""
+
+
+def is_known(if_none_match: str | None, version: int) -> bool:
+    """Tell whether a reader has this version already."""
+    if if_none_match is None:
+        return False
+    if if_none_match.strip() == "*":
+        return True
+    return any(tag == str(version) for _, tag in _parse(if_none_match))
+
+
+def _parse(header: str) -> list[tuple[bool, str]]:
+    """Read a list of entity tags; none at all if any of it is something else."""
+    if len(header) > _LONGEST:
+        return []
+    found = [_TAG.fullmatch(part.strip()) for part in header.split(",")]
+    return [(bool(tag[1]), tag[2]) for tag in found if tag] if all(found) else []
