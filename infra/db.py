@@ -3,19 +3,19 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import mysql
-from sqlalchemy.engine import Connection, Dialect, Engine, make_url
+from sqlalchemy.engine import Dialect, Engine, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
 from infra.errors import AppError, Transient
+from infra.sqlite import open_sqlite
 
 T = TypeVar("T")
 Sessions = sessionmaker[Session]
@@ -127,7 +127,7 @@ def open_database(
     """Open a pool on a MySQL-protocol server or an SQLite file; nothing is sent until first use."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = _open_sqlite(url, lock_wait_timeout_s)
+        engine = open_sqlite(url)
     else:
         engine = _open_mysql(url, pool_size, lock_wait_timeout_s)
     reading = engine.execution_options(readonly=True)
@@ -215,33 +215,6 @@ def _open_mysql(url: str, pool_size: int, lock_wait_timeout_s: int) -> Engine:
             ),
         },
     )
-
-
-def _open_sqlite(url: str, lock_wait_timeout_s: int) -> Engine:
-    path = make_url(url).database
-    if path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(
-        url,
-        connect_args={"timeout": lock_wait_timeout_s, "check_same_thread": False},
-        pool_size=20,
-        max_overflow=30,
-    )
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's connection
-    connection.isolation_level = None  # the driver's own BEGIN would come too late, and deferred
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    readonly = connection.get_execution_options().get("readonly", False)
-    # A deferred BEGIN that writes later fails at once if another writer came first; this waits.
-    connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
 
 
 def _code(error: DBAPIError) -> int:
