@@ -1,13 +1,13 @@
 """Who is asking: the one thing that every decision about access looks at."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from accounts import tokens
-from accounts.tables import Role, User
+from accounts.tables import Role, TokenFamily, User
 from accounts.tokens import BadToken, Signing, TokenRevoked
 from infra import clock
 
@@ -18,6 +18,8 @@ class Caller:
 
     user_id: int
     role: Role
+    # The sign-in that the token comes from; none for a caller without a token.
+    family_id: str | None = field(default=None, compare=False)
 
     @property
     def is_operator(self) -> bool:
@@ -40,14 +42,21 @@ def identify(
     Raises:
         BadToken: it is not one of ours, or its user is gone or disabled.
         TokenExpired: its time is over.
-        TokenRevoked: it was ended by a sign-out.
+        TokenRevoked: it was ended before its time.
     """
     claims = tokens.read(signing, token, now=now or clock.now(session))
-    role = session.scalar(
-        sa.select(User.role).where(User.id == claims.user_id, User.disabled_at.is_(None))
-    )
-    if role is None:
+    known = session.execute(
+        sa.select(User.role, TokenFamily.id)
+        .outerjoin(
+            TokenFamily,
+            (TokenFamily.id == claims.family_id)
+            & (TokenFamily.user_id == User.id)
+            & TokenFamily.ended_at.is_(None),
+        )
+        .where(User.id == claims.user_id, User.disabled_at.is_(None))
+    ).one_or_none()
+    if known is None:
         raise BadToken("The access token's user no longer has access.")
-    if tokens.is_revoked(session, claims):
+    if known.id is None:
         raise TokenRevoked
-    return Caller(user_id=claims.user_id, role=role)
+    return Caller(user_id=claims.user_id, role=known.role, family_id=claims.family_id)

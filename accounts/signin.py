@@ -1,16 +1,22 @@
-"""Signing in, a password for a token, and signing out again."""
+"""Signing in, a password for tokens; signing out; a new password."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from accounts import tokens, users
+from accounts import families, tokens, users
+from accounts.attempts import Attempts
+from accounts.callers import Caller
+from accounts.families import Issued
 from accounts.passwords import Passwords
-from accounts.tokens import Issued, Signing
+from accounts.tables import User
+from accounts.tokens import Signing
+from accounts.users import Login
 from infra import clock
-from infra.db import Sessions
-from infra.errors import Unauthenticated
+from infra.db import Database, transact
+from infra.errors import Forbidden, Unauthenticated
 
 
 class BadCredentials(Unauthenticated):
@@ -23,39 +29,112 @@ class BadCredentials(Unauthenticated):
         super().__init__("The e-mail address or the password is wrong.", error="invalid_grant")
 
 
+class WrongPassword(Forbidden):
+    """The present password is not the one given."""
+
+    code = "wrong_password"
+
+    def __init__(self) -> None:
+        super().__init__("current_password: this is not your password.")
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """What a sign-in is judged with."""
 
     passwords: Passwords
     signing: Signing
+    attempts: Attempts
 
 
 def sign_in(
-    reads: Sessions, gate: Gate, *, email: str, password: str, now: datetime | None = None
+    database: Database,
+    gate: Gate,
+    *,
+    email: str,
+    password: str,
+    address: str,
+    now: datetime | None = None,
 ) -> Issued:
-    """Check a password and sign a token; no transaction is open while the password is checked.
+    """Check a password and sign tokens; no transaction is open while the password is checked.
 
     Raises:
         BadCredentials: nobody may sign in with these.
+        TooManyAttempts: this account or this address has tried too often.
+        RedisDown: attempts cannot be counted, so none is allowed.
     """
-    with reads() as session:
+    gate.attempts.check(account=email, address=address)
+    with database.reads() as session:
         login = users.find_login(session, email=email)
-        now = now or clock.now(session)
     stored = login.password_hash if login else None
     if not gate.passwords.verify(password, stored) or login is None:
+        gate.attempts.count_failure(account=email)
         raise BadCredentials
-    return tokens.issue(gate.signing, user_id=login.user_id, now=now)
+    gate.attempts.forget_failures(account=email)
+    found = login
+    return transact(database.sessions, lambda session: _begin(session, gate.signing, found, now))
 
 
 def sign_out(
     session: Session, signing: Signing, token: str, *, now: datetime | None = None
 ) -> None:
-    """End a token; a repeat changes nothing.
+    """End all tokens of the sign-in that an access token comes from; a repeat changes nothing.
 
     Raises:
         BadToken: it is not one of ours.
         TokenExpired: it has ended by itself.
     """
     now = now or clock.now(session)
-    tokens.revoke(session, tokens.read(signing, token, now=now), now=now)
+    families.end(session, tokens.read(signing, token, now=now).family_id, now=now)
+
+
+def change_password(
+    database: Database, gate: Gate, caller: Caller, *, current: str, new: str, address: str
+) -> None:
+    """Give a caller a new password and end all his other sign-ins.
+
+    Raises:
+        WrongPassword: `current` is not his password.
+        TooManyAttempts: this account or this address has tried too often.
+        RedisDown: attempts cannot be counted, so none is allowed.
+        UserNotFound: he has been removed meanwhile.
+    """
+    with database.reads() as session:
+        email = users.get(session, caller.user_id).email
+        login = users.find_login(session, email=email)
+    gate.attempts.check(account=email, address=address)
+    if not gate.passwords.verify(current, login.password_hash if login else None) or login is None:
+        gate.attempts.count_failure(account=email)
+        raise WrongPassword
+    hashed, found = gate.passwords.hash(new), login
+    transact(
+        database.sessions, lambda session: _replace(session, found, hashed, kept=caller.family_id)
+    )
+
+
+def _begin(session: Session, signing: Signing, login: Login, now: datetime | None) -> Issued:
+    # The password may have been changed, or its user disabled, while it was being checked.
+    if _lock(session, login) is None:
+        raise BadCredentials
+    return families.begin(session, signing, user_id=login.user_id, now=now or clock.now(session))
+
+
+def _replace(session: Session, login: Login, hashed: str, *, kept: str | None) -> None:
+    user = _lock(session, login)
+    if user is None:
+        raise WrongPassword
+    now = clock.now(session)
+    user.password_hash, user.updated_at = hashed, now
+    families.end_all(session, user.id, except_id=kept, now=now)
+
+
+def _lock(session: Session, login: Login) -> User | None:
+    return session.scalar(
+        sa.select(User)
+        .where(
+            User.id == login.user_id,
+            User.password_hash == login.password_hash,
+            User.disabled_at.is_(None),
+        )
+        .with_for_update()
+    )

@@ -1,4 +1,4 @@
-"""The tables of users and of tokens that were ended early."""
+"""The tables of users, of what their sign-ins gave out, and of what operators did."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -10,7 +10,8 @@ from infra.db import Base, BigId, UtcDateTime, binary_string
 
 EMAIL_LENGTH = 254
 NAME_LENGTH = 100
-_TOKEN_ID_LENGTH = 36
+FAMILY_ID_LENGTH = 32
+_HASH_LENGTH = 64
 
 
 class Role(StrEnum):
@@ -48,11 +49,44 @@ class User(Base):
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-class RevokedToken(Base):
-    """A token that was ended before its time; the row is of no use after `expires_at`."""
+class TokenFamily(Base):
+    """All tokens that come from one sign-in; with `ended_at` none of them counts any more."""
 
-    __tablename__ = "revoked_token"
-    __table_args__ = (sa.Index(None, "expires_at"),)
+    __tablename__ = "token_family"
+    __table_args__ = (sa.Index(None, "user_id"),)
 
-    jti: Mapped[str] = mapped_column(binary_string(_TOKEN_ID_LENGTH), primary_key=True)
+    id: Mapped[str] = mapped_column(binary_string(FAMILY_ID_LENGTH), primary_key=True)
+    user_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class RefreshToken(Base):
+    """A refresh token, as its SHA-256; one that has been used is kept to be known if it returns."""
+
+    __tablename__ = "refresh_token"
+    __table_args__ = (sa.Index(None, "family_id"),)
+
+    hash: Mapped[str] = mapped_column(binary_string(_HASH_LENGTH), primary_key=True)
+    family_id: Mapped[str] = mapped_column(
+        binary_string(FAMILY_ID_LENGTH), sa.ForeignKey("token_family.id", ondelete="CASCADE")
+    )
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class AuditEntry(Base):
+    """What somebody with more than a customer's rights changed; rows are only ever added.
+
+    `user_id` is none for the command line, and outlives its user.
+    """
+
+    __tablename__ = "audit_log"
+    __table_args__ = (sa.Index(None, "user_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    user_id: Mapped[int | None] = mapped_column(BigId)
+    action: Mapped[str] = mapped_column(binary_string(120))
+    subject: Mapped[str] = mapped_column(binary_string(200))
+    request_id: Mapped[str] = mapped_column(binary_string(64))

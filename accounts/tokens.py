@@ -1,23 +1,19 @@
-"""Bearer tokens: signed, short-lived, and ended early through the database."""
+"""Access tokens: signed and short-lived. Each names the family that it belongs to."""
 
-import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
-import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
-from accounts.tables import RevokedToken
-from infra import clock
+from accounts.tables import FAMILY_ID_LENGTH
 from infra.errors import Unauthenticated
 
 MIN_SECRET_LENGTH = 32
 _ISSUER = "tradepost"
 _AUDIENCE = "tradepost-api"
 _ALGORITHM = "HS256"
-_CLAIMS = ("sub", "jti", "iat", "nbf", "exp", "iss", "aud")
+_CLAIMS = ("sub", "sid", "iat", "nbf", "exp", "iss", "aud")
 _MAX_TOKEN_LENGTH = 1024
 _MAX_ID = 2**63 - 1
 # A database that took over from another may be a little behind it.
@@ -43,12 +39,12 @@ class TokenExpired(BadToken):
 
 
 class TokenRevoked(BadToken):
-    """The token was ended by a sign-out."""
+    """The token was ended by a sign-out, a new password or the like."""
 
     code = "token_revoked"
 
     def __init__(self) -> None:
-        super().__init__("The access token was ended by a sign-out. Sign in again.")
+        super().__init__("The access token was ended before its time. Sign in again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +53,7 @@ class Signing:
 
     secret: str = field(repr=False)
     life: timedelta = timedelta(hours=1)
+    refresh_life: timedelta = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,36 +61,26 @@ class Claims:
     """What a sound token says."""
 
     user_id: int
-    jti: str
+    family_id: str
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """A new token as it is handed out."""
-
-    access_token: str = field(repr=False)
-    expires_in_s: int
-
-
-def issue(signing: Signing, *, user_id: int, now: datetime) -> Issued:
-    """Sign a token for a user."""
-    expires_at = now + signing.life
+def sign(signing: Signing, *, user_id: int, family_id: str, now: datetime) -> str:
+    """Make an access token for a user, within a family."""
     claims: dict[str, Any] = {
         "sub": str(user_id),
-        "jti": secrets.token_hex(16),
+        "sid": family_id,
         "iat": now,
         "nbf": now,
-        "exp": expires_at,
+        "exp": now + signing.life,
         "iss": _ISSUER,
         "aud": _AUDIENCE,
     }
-    token = jwt.encode(claims, signing.secret, algorithm=_ALGORITHM)
-    return Issued(access_token=token, expires_in_s=int(signing.life.total_seconds()))
+    return jwt.encode(claims, signing.secret, algorithm=_ALGORITHM)
 
 
 def read(signing: Signing, token: str, *, now: datetime) -> Claims:
-    """Check a token's signature, form and time; whether it was ended early is not asked here.
+    """Check a token's signature, form and time; whether its family goes on is not asked here.
 
     Raises:
         TokenExpired: its time is over.
@@ -105,20 +92,9 @@ def read(signing: Signing, token: str, *, now: datetime) -> Claims:
         raise TokenExpired
     if now + _LEEWAY < datetime.fromtimestamp(int(claims["nbf"]), UTC):
         raise BadToken("The access token is not valid yet.")
-    return Claims(user_id=_user_id(claims["sub"]), jti=claims["jti"], expires_at=expires_at)
-
-
-def revoke(session: Session, claims: Claims, *, now: datetime | None = None) -> None:
-    """End a token before its time; a repeat changes nothing. Rows of no more use are removed."""
-    now = now or clock.now(session)
-    session.execute(sa.delete(RevokedToken).where(RevokedToken.expires_at < now - _LEEWAY))
-    if not is_revoked(session, claims):
-        session.add(RevokedToken(jti=claims.jti, expires_at=claims.expires_at))
-
-
-def is_revoked(session: Session, claims: Claims) -> bool:
-    """Tell whether a token was ended before its time."""
-    return session.get(RevokedToken, claims.jti) is not None
+    return Claims(
+        user_id=_user_id(claims["sub"]), family_id=_family_id(claims["sid"]), expires_at=expires_at
+    )
 
 
 def _decode(signing: Signing, token: str) -> dict[str, Any]:
@@ -147,3 +123,9 @@ def _user_id(subject: str) -> int:
     if not (subject.isascii() and subject.isdigit()) or not 0 < int(subject) <= _MAX_ID:
         raise BadToken
     return int(subject)
+
+
+def _family_id(named: object) -> str:
+    if not isinstance(named, str) or len(named) != FAMILY_ID_LENGTH:
+        raise BadToken
+    return named

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from accounts import families
 from accounts.callers import Caller
 from accounts.tables import Role, User
 from infra import clock
@@ -34,6 +35,15 @@ class UserNotFound(NotFound):
 
     def __init__(self, user_id: int) -> None:
         super().__init__(f"There is no user {user_id}.", user_id=user_id)
+
+
+class NoSuchAddress(NotFound):
+    """No user has this e-mail address."""
+
+    code = "user_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no user with this e-mail address.")
 
 
 class LastAdmin(Conflict):
@@ -133,6 +143,18 @@ def get(session: Session, user_id: int) -> Profile:
     return _profile(_get(session, user_id))
 
 
+def get_by_email(session: Session, email: str) -> Profile:
+    """Get the user who has an address.
+
+    Raises:
+        NoSuchAddress: nobody has it.
+    """
+    user = session.scalar(sa.select(User).where(User.email == normalised(email)))
+    if user is None:
+        raise NoSuchAddress
+    return _profile(user)
+
+
 def find_login(session: Session, *, email: str) -> Login | None:
     """Find what a sign-in with this address is checked against; None if nobody may sign in."""
     user = session.scalar(
@@ -166,6 +188,8 @@ def update(session: Session, user_id: int, *, changes: Changes) -> Profile:
     user.role = changes.role or user.role
     if changes.is_disabled is not None:
         user.disabled_at = (user.disabled_at or now) if changes.is_disabled else None
+    if changes.is_disabled:
+        families.end_all(session, user.id, now=now)
     user.updated_at = now
     _flush(session)
     return _profile(user)

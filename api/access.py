@@ -23,6 +23,8 @@ from infra.errors import Misconfigured, Transient
 from infra.logs import log
 from infra.settings import AuthMode, Settings, is_loopback
 
+# What only workers and Flower need: this process lets go of it, should its environment hold it.
+OTHERS_SECRETS = ("finnhub_api_key", "stripe_api_key", "flower_basic_auth")
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _FORWARDING = frozenset({b"forwarded", b"via", b"x-real-ip"})
 

@@ -7,17 +7,26 @@ from fastapi import APIRouter, Depends, Request, Response, status
 from fastapi.security import OAuth2PasswordRequestForm
 from pydantic import AfterValidator, BaseModel, EmailStr, Field, SecretStr, WithJsonSchema
 
-from accounts import signin, users
+from accounts import families, signin, users
+from accounts.attempts import TooManyAttempts
+from accounts.families import BadRefreshToken, Issued
 from accounts.passwords import MAX_LENGTH, MIN_LENGTH
-from accounts.signin import BadCredentials
+from accounts.signin import BadCredentials, WrongPassword
 from accounts.tables import NAME_LENGTH, Role
 from accounts.tokens import BadToken, TokenExpired, TokenRevoked
 from accounts.users import EmailTaken, Profile, UserNotFound
 from api import access
 from api.bodies import Body, Line
-from api.deps import CurrentCaller, Reads, Sessions, SignInGate, TokenRequired
+from api.deps import (
+    Address,
+    CurrentCaller,
+    Kept,
+    Reads,
+    TokenRequired,
+)
 from api.errors import problems
 from infra.db import transact
+from infra.redis import RedisDown
 
 router = APIRouter(prefix="/auth", tags=["people"])
 
@@ -79,11 +88,34 @@ class UserOut(BaseModel):
 
 
 class TokenOut(BaseModel):
-    """An access token, as OAuth2 gives it out (RFC 6749, 5.1)."""
+    """An access token, as OAuth2 gives it out (RFC 6749, 5.1), and the means to the next one."""
 
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the kind of token
     expires_in: int = Field(description="Seconds.")
+    refresh_token: str = Field(description="For `POST /auth/refresh`; it counts once.")
+
+    @classmethod
+    def of(cls, issued: Issued) -> Self:
+        """Show new tokens."""
+        return cls(
+            access_token=issued.access_token,
+            expires_in=issued.expires_in_s,
+            refresh_token=issued.refresh_token,
+        )
+
+
+class Refreshing(Body):
+    """What new tokens are asked for with."""
+
+    refresh_token: Annotated[SecretStr, Field(max_length=200)]
+
+
+class PasswordChange(Body):
+    """One's present password and the one to have."""
+
+    current_password: Annotated[SecretStr, Field(max_length=MAX_LENGTH)]
+    new_password: Password
 
 
 @router.get("/ping")
@@ -92,12 +124,17 @@ async def ping() -> Pong:
     return Pong()
 
 
-@router.post("/register", status_code=status.HTTP_201_CREATED, responses=problems(EmailTaken))
-def register(body: Registration, gate: SignInGate, sessions: Sessions) -> UserOut:
+@router.post(
+    "/register",
+    status_code=status.HTTP_201_CREATED,
+    responses=problems(EmailTaken, TooManyAttempts),
+)
+def register(body: Registration, kept: Kept, address: Address) -> UserOut:
     """Become a user. The e-mail address is the name to sign in with; its capitals do not count."""
-    hashed = gate.passwords.hash(body.password.get_secret_value())
+    kept.gate.attempts.check_registration(address=address)
+    hashed = kept.gate.passwords.hash(body.password.get_secret_value())
     profile = transact(
-        sessions,
+        kept.database.sessions,
         lambda session: users.register(
             session, email=body.email, name=body.name, password_hash=hashed
         ),
@@ -105,17 +142,32 @@ def register(body: Registration, gate: SignInGate, sessions: Sessions) -> UserOu
     return UserOut.of(profile)
 
 
-@router.post("/token", responses=problems(BadCredentials))
+@router.post("/token", responses=problems(BadCredentials, TooManyAttempts, RedisDown))
 def issue_token(
     form: Annotated[OAuth2PasswordRequestForm, Depends()],
-    gate: SignInGate,
-    reads: Reads,
+    kept: Kept,
+    address: Address,
     response: Response,
 ) -> TokenOut:
-    """Sign in with e-mail address and password (OAuth2 password form): get an access token."""
-    issued = signin.sign_in(reads, gate, email=form.username, password=form.password)
+    """Sign in with e-mail address and password (OAuth2 password form): get tokens.
+
+    Ten wrong passwords lock an account for a quarter of an hour.
+    """
+    issued = signin.sign_in(
+        kept.database, kept.gate, email=form.username, password=form.password, address=address
+    )
     response.headers["Cache-Control"] = "no-store"
-    return TokenOut(access_token=issued.access_token, expires_in=issued.expires_in_s)
+    return TokenOut.of(issued)
+
+
+@router.post("/refresh", responses=problems(BadRefreshToken))
+def refresh_token(body: Refreshing, kept: Kept, response: Response) -> TokenOut:
+    """Change a refresh token for new tokens. One that was used before ends the whole sign-in."""
+    issued = families.refresh(
+        kept.database.sessions, kept.gate.signing, body.refresh_token.get_secret_value()
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return TokenOut.of(issued)
 
 
 @router.get(
@@ -132,12 +184,34 @@ def me(caller: CurrentCaller, reads: Reads) -> UserOut:
     status_code=status.HTTP_204_NO_CONTENT,
     responses=problems(TokenRequired, BadToken, TokenExpired),
 )
-def sign_out(request: Request, gate: SignInGate, sessions: Sessions) -> None:
-    """End the access token that this request is sent with, at once and everywhere.
+def sign_out(request: Request, kept: Kept) -> None:
+    """End the sign-in that this request's access token comes from, at once and everywhere.
 
     A repeat is answered alike.
     """
     token = access.sent_token(request)
     if token is None:
         raise TokenRequired
-    transact(sessions, lambda session: signin.sign_out(session, gate.signing, token))
+    transact(
+        kept.database.sessions,
+        lambda session: signin.sign_out(session, kept.gate.signing, token),
+    )
+
+
+@router.post(
+    "/password",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=problems(TokenRequired, BadToken, WrongPassword, TooManyAttempts, RedisDown),
+)
+def change_password(
+    body: PasswordChange, caller: CurrentCaller, kept: Kept, address: Address
+) -> None:
+    """Change your password. All your other sign-ins end; this one goes on."""
+    signin.change_password(
+        kept.database,
+        kept.gate,
+        caller,
+        current=body.current_password.get_secret_value(),
+        new=body.new_password.get_secret_value(),
+        address=address,
+    )

@@ -13,14 +13,18 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 from fastapi.security import OAuth2PasswordBearer
 
+from accounts.attempts import Attempts
+from accounts.audit import Doing, audited
 from accounts.callers import Caller
 from accounts.passwords import Passwords
 from accounts.signin import Gate
 from accounts.tokens import Signing
 from api import access
+from api.errors import REQUEST_ID
 from infra import db, redis
 from infra.db import Database, open_database
 from infra.errors import Forbidden, Unauthenticated
+from infra.limiter import Limiter
 from infra.settings import Settings
 
 # As many connections as FastAPI has threads for endpoints.
@@ -73,7 +77,7 @@ def opened(settings: Settings) -> Iterator[Collaborators]:
         cache=_connect(settings.cache),
         streams=_connect(settings.streams),
         broker=_connect(settings.broker),
-        gate=Gate(passwords=Passwords(), signing=_signing(settings)),
+        gate=Gate(passwords=Passwords(), signing=_signing(settings), attempts=_attempts(settings)),
     )
     try:
         yield made
@@ -97,10 +101,6 @@ _token = OAuth2PasswordBearer(
 
 async def _settings(kept: Kept) -> Settings:
     return kept.settings
-
-
-async def _sessions(kept: Kept) -> db.Sessions:
-    return kept.database.sessions
 
 
 async def _reads(kept: Kept) -> db.Sessions:
@@ -132,11 +132,26 @@ async def _optional_caller(
     )
 
 
+async def _sessions(
+    request: Request, kept: Kept, caller: Annotated[Caller | None, Depends(_optional_caller)]
+) -> db.Sessions:
+    if caller is None or not caller.is_operator:
+        return kept.database.sessions
+    route = request.scope["route"].path
+    doing = Doing(
+        user_id=caller.user_id,
+        action=f"{request.method} {route}",
+        subject=request.url.path.strip("/") if "{" in route else None,
+        request_id=request.scope.get(REQUEST_ID, ""),
+    )
+    return audited(kept.database.sessions, doing)
+
+
 AppSettings = Annotated[Settings, Depends(_settings)]
 """The settings."""
 
 Sessions = Annotated[db.Sessions, Depends(_sessions)]
-"""For `transact`."""
+"""For `transact`; what an operator changes through them leaves a row in the audit log."""
 
 Reads = Annotated[db.Sessions, Depends(_reads)]
 """For `with reads() as session:`; takes no write lock."""
@@ -149,6 +164,14 @@ StreamsRedis = Annotated[redis.Client, Depends(_streams)]
 
 SignInGate = Annotated[Gate, Depends(_gate)]
 """What a sign-in is judged with."""
+
+
+async def _address(request: Request) -> str:
+    return request.client.host if request.client else "unknown"
+
+
+Address = Annotated[str, Depends(_address)]
+"""Where a request comes from."""
 
 OptionalCaller = Annotated[Caller | None, Depends(_optional_caller)]
 """Who is asking, None if nobody says so."""
@@ -196,4 +219,15 @@ def _signing(settings: Settings) -> Signing:
     # Only open mode gets here without a key: its tokens end with the process.
     configured = settings.secret_key
     secret = configured.get_secret_value() if configured else secrets.token_hex(32)
-    return Signing(secret=secret, life=timedelta(seconds=settings.token_ttl_s))
+    return Signing(
+        secret=secret,
+        life=timedelta(seconds=settings.token_ttl_s),
+        refresh_life=timedelta(seconds=settings.refresh_ttl_s),
+    )
+
+
+def _attempts(settings: Settings) -> Attempts:
+    limiter = Limiter(
+        settings.cache, connect_timeout_s=_REDIS_CONNECT_TIMEOUT_S, timeout_s=_REDIS_TIMEOUT_S
+    )
+    return Attempts(limiter, per_address_per_minute=settings.sign_ins_per_minute)

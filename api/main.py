@@ -12,6 +12,7 @@ from api import (
     VERSION,
     access,
     access_log,
+    audit,
     auth,
     deps,
     errors,
@@ -28,6 +29,7 @@ from api import (
     users,
 )
 from api.guard import RequestGuard
+from api.hygiene import CorsList, SecurityHeaders
 from api.middleware import RequestLog, SlashAlias, StartupSentence
 from infra import logs
 from infra.errors import Misconfigured
@@ -35,7 +37,9 @@ from infra.settings import AuthMode, Settings, load_settings
 from workers.app import hurry_for_requests
 
 # Asked most, looked at first: a request is compared with one route after the other.
-_ROUTERS = (market, stock, syncs, products, orders, payments, events, auth, users, probes, home)
+_ROUTERS = (
+    market, stock, syncs, products, orders, payments, events, auth, users, audit, probes, home,
+)  # fmt: skip
 # What runs beside the requests as long as the process does.
 _COMPANIONS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
     market.serving,
@@ -64,6 +68,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # The last one added is the first to see a request.
     app.add_middleware(SlashAlias, routes=app.routes)
     app.add_middleware(RequestGuard)
+    app.add_middleware(CorsList)
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestLog)
     app.add_middleware(StartupSentence)
     return app
@@ -87,7 +93,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _settings(app: FastAPI) -> Settings:
     try:
-        settings: Settings = app.state.settings or load_settings()
+        settings: Settings = (app.state.settings or load_settings()).without(*access.OTHERS_SECRETS)
         access.check_start(settings)
     except Misconfigured as error:
         app.state.refusal = error.detail

@@ -4,10 +4,11 @@
 """
 
 import os
+import re
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -19,6 +20,7 @@ FINNHUB_URL = "https://finnhub.io/api/v1"
 MOST_WEBHOOK_SECRETS = 2
 SHORTEST_WEBHOOK_SECRET = 16
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+_ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]]+(:[0-9]{1,5})?")
 _PLACEHOLDERS = ("your_", "yourpassword", "your-", "changeme")
 
 
@@ -72,6 +74,9 @@ class Settings(BaseSettings):
     auth_mode: AuthMode = AuthMode.REQUIRED
     secret_key: SecretStr | None = None
     token_ttl_s: int = Field(3600, ge=60)
+    refresh_ttl_s: int = Field(2_592_000, ge=60)
+    sign_ins_per_minute: int = Field(120, ge=1)
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     api_host: str = "127.0.0.1"
     api_port: int = Field(8012, ge=1, le=65535)
     flower_port: int = Field(5555, ge=1, le=65535)
@@ -98,6 +103,17 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip().upper() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        origins = tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+            msg = "each origin looks like https://shop.example.org, without a path; `*` is refused"
+            raise ValueError(msg)
+        return origins
 
     @field_validator("*", mode="before")
     @classmethod
@@ -128,6 +144,10 @@ class Settings(BaseSettings):
             "sandbox": split_secrets(self.gateway_webhook_secret),
             "stripe": split_secrets(self.stripe_webhook_secret),
         }
+
+    def without(self, *secrets: str) -> Self:
+        """Give the same settings without secrets that this process has no use for."""
+        return self.model_copy(update=dict.fromkeys(secrets))
 
     @property
     def uses_embedded_database(self) -> bool:

@@ -15,14 +15,16 @@ from shop.gateways.protocol import PaymentGateway
 from shop.sync import Supplier
 from workers.topics import TOPICS
 
+# A worker never holds what tokens are signed with, should its environment hold it.
+_OTHERS_SECRETS = ("secret_key", "stripe_webhook_secret", "flower_basic_auth")
 _BELL_CONNECT_TIMEOUT_S = 0.2
 _BELL_TIMEOUT_S = 0.3
 
 
 @cache
 def settings() -> Settings:
-    """Read the settings."""
-    return load_settings()
+    """Read the settings, without the secrets that only the API and Flower need."""
+    return load_settings().without(*_OTHERS_SECRETS)
 
 
 @cache

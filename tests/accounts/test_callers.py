@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from accounts import tokens, users
+from accounts import families, tokens, users
 from accounts.callers import Caller, identify
 from accounts.tables import Role
 from accounts.tokens import BadToken, Signing, TokenExpired, TokenRevoked
@@ -25,8 +25,15 @@ def user_id(sqlite_database: Database) -> int:
 
 
 @pytest.fixture
-def token(user_id: int) -> str:
-    return tokens.issue(SIGNING, user_id=user_id, now=NOON).access_token
+def token(sqlite_database: Database, user_id: int) -> str:
+    return token_for(sqlite_database, user_id, now=NOON)
+
+
+def token_for(database: Database, user_id: int, *, now: datetime) -> str:
+    return transact(
+        database.sessions,
+        lambda session: families.begin(session, SIGNING, user_id=user_id, now=now).access_token,
+    )
 
 
 def identified(database: Database, token: str, *, now: datetime = NOON) -> Caller:
@@ -46,13 +53,12 @@ def test_time_is_the_databases_unless_told(each_database: Database) -> None:
         ),
     )
 
-    with each_database.reads() as session:
-        now = clock.now(session)
-        fresh, old = (
-            tokens.issue(SIGNING, user_id=made.id, now=instant).access_token
-            for instant in (now, now - timedelta(days=1))
-        )
+    now = transact(each_database.sessions, clock.now)
+    fresh, old = (
+        token_for(each_database, made.id, now=instant) for instant in (now, now - timedelta(days=1))
+    )
 
+    with each_database.reads() as session:
         assert identify(session, SIGNING, fresh).user_id == made.id
         with pytest.raises(TokenExpired):
             identify(session, SIGNING, old)
@@ -88,12 +94,29 @@ def test_token_of_a_disabled_user_does_not_count(
         identified(sqlite_database, token)
 
 
-def test_ended_token_does_not_count(sqlite_database: Database, token: str) -> None:
+def test_token_of_an_ended_family_does_not_count(sqlite_database: Database, token: str) -> None:
     claims = tokens.read(SIGNING, token, now=NOON)
-    transact(sqlite_database.sessions, lambda session: tokens.revoke(session, claims, now=NOON))
+    transact(
+        sqlite_database.sessions,
+        lambda session: families.end(session, claims.family_id, now=NOON),
+    )
 
     with pytest.raises(TokenRevoked):
         identified(sqlite_database, token)
+
+
+def test_token_with_anothers_family_does_not_count(sqlite_database: Database, token: str) -> None:
+    family_id = tokens.read(SIGNING, token, now=NOON).family_id
+    bob = transact(
+        sqlite_database.sessions,
+        lambda session: users.register(
+            session, email="bob@example.com", name="Bob", password_hash="x"
+        ),
+    )
+    mixed = tokens.sign(SIGNING, user_id=bob.id, family_id=family_id, now=NOON)
+
+    with pytest.raises(TokenRevoked):
+        identified(sqlite_database, mixed)
 
 
 def test_expired_token_does_not_count(sqlite_database: Database, token: str) -> None:

@@ -1,11 +1,10 @@
 """The shop as its callers see it: a real API over MariaDB, with nobody at work behind it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 
-from accounts import tokens, users
+from accounts import families, users
 from accounts.tables import Role
 from accounts.tokens import Signing
 from infra import clock
@@ -50,11 +49,13 @@ class Shopfront(Shop):
                 ).id
             ),
         )
-        issued = tokens.issue(Signing(SECRET_KEY), user_id=user_id, now=self._now())
+        issued = transact(
+            self.database.sessions,
+            lambda session: families.begin(
+                session, Signing(SECRET_KEY), user_id=user_id, now=clock.now(session)
+            ),
+        )
         return Visitor(user_id, self.api.client(issued.access_token))
-
-    def _now(self) -> Any:
-        return transact(self.database.sessions, clock.now)
 
 
 def problem_of(answer: httpx.Response) -> tuple[int, str]:

@@ -1,0 +1,12 @@
+import pytest
+
+from accounts.attempts import Attempts
+from infra.limiter import Limiter
+from tests.support.valkey import Valkey
+
+
+@pytest.fixture
+def attempts(valkey: Valkey) -> Attempts:
+    """Counts attempts on the private Valkey; six a minute from one address."""
+    limiter = Limiter(valkey.url(), connect_timeout_s=0.5, timeout_s=1)
+    return Attempts(limiter, per_address_per_minute=6)
