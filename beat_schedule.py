@@ -8,6 +8,8 @@ beat_schedule = {
     "settle due payments": {"task": "payments.settle", "schedule": 1.0},
     "fulfil paid orders": {"task": "orders.fulfil", "schedule": 1.0},
     "settle due refunds": {"task": "refunds.settle", "schedule": 2.0},
+    "end unpaid orders": {"task": "orders.expire", "schedule": 5.0},
+    "reconcile yesterday": {"task": "payments.reconcile", "schedule": 60.0},
     "publish committed events": {"task": "events.publish", "schedule": 1.0},
     "run requested syncs": {"task": "products.sync", "schedule": 2.0},
     "refresh the watchlist": {"task": "market.refresh_watchlist", "schedule": 10.0},

@@ -11,6 +11,7 @@ include = (
     "workers.payments",
     "workers.orders",
     "workers.refunds",
+    "workers.reconciliation",
     "workers.products",
     "workers.market",
     "workers.events",

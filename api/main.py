@@ -20,13 +20,17 @@ from api import (
     home,
     market,
     openapi,
+    order_changes,
     orders,
     payments,
     probes,
     products,
+    reconciliation,
+    refunds,
     stock,
     syncs,
     users,
+    webhooks,
 )
 from api.guard import RequestGuard
 from api.hygiene import CorsList, SecurityHeaders
@@ -38,7 +42,8 @@ from workers.app import hurry_for_requests
 
 # Asked most, looked at first: a request is compared with one route after the other.
 _ROUTERS = (
-    market, stock, syncs, products, orders, payments, events, auth, users, audit, probes, home,
+    market, stock, syncs, products, orders, order_changes, refunds, reconciliation, webhooks,
+    payments, events, auth, users, audit, probes, home,
 )  # fmt: skip
 # What runs beside the requests as long as the process does.
 _COMPANIONS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (

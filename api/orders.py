@@ -1,6 +1,7 @@
 """Orders over HTTP."""
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Self
 
@@ -54,6 +55,14 @@ class Item(Body):
     quantity: Quantity
 
 
+def add_up(items: Iterable[Item]) -> dict[int, int]:
+    """Add up how much of each product these are."""
+    wanted: Counter[int] = Counter()
+    for item in items:
+        wanted[item.product_id] += item.quantity
+    return dict(wanted)
+
+
 class OrderIn(Body):
     """What to buy: `items`, or `products` (one of each, repeats add up), or `id` and `quantity`.
 
@@ -85,9 +94,7 @@ class OrderIn(Body):
 
     def quantities(self) -> dict[int, int]:
         """Add up what is wanted of each product."""
-        wanted: Counter[int] = Counter()
-        for item in self.items or ():
-            wanted[item.product_id] += item.quantity
+        wanted: Counter[int] = Counter(add_up(self.items or ()))
         wanted.update(self.products or ())
         if self.id is not None:
             wanted[self.id] += self.quantity
@@ -153,7 +160,7 @@ def place_order(
         raise NotYourself
     request = checkout.Request(buyer, body.quantities(), body.total_minor(), body.payment_token)
     order = checkout.place(
-        sessions, request, terms=_terms(settings), idempotency_key=idempotency_key
+        sessions, request, terms=terms_of(settings), idempotency_key=idempotency_key
     )
     failpoints.reach("orders.committed")
     ring(settle, publish)  # after the commit: a worker must be able to read what it is told about
@@ -187,7 +194,8 @@ def get_order(order_id: OrderId, caller: CurrentCaller, reads: Reads) -> dict[st
         return orders.get(session, order_id, user_id=None if caller.is_operator else caller.user_id)
 
 
-def _terms(settings: Settings) -> Terms:
+def terms_of(settings: Settings) -> Terms:
+    """Tell on which terms we sell."""
     return Terms(
         settings.currency,
         settings.fee_rate,

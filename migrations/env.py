@@ -6,9 +6,12 @@ from alembic import context
 import accounts.tables  # noqa: F401
 import market.models  # noqa: F401
 import shop.feed_state
+import shop.gateway_calls
 import shop.movements
+import shop.reconciliation
 import shop.refunds
-import shop.sync  # noqa: F401
+import shop.sync
+import shop.webhooks  # noqa: F401
 from infra.db import Base, open_database
 from infra.settings import load_settings
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -169,7 +169,7 @@ def _find_first(sessions: Sessions, request: Request, key: str) -> dict[str, Any
 
 
 def _store(session: Session, request: Request, terms: Terms, key: str) -> dict[str, Any]:
-    lines = _price(session, request, terms)
+    lines = price(session, request.quantities, terms)
     order = _insert_order(session, request, terms, key, lines)
     for line in lines:
         line["order_id"] = order["id"]
@@ -181,12 +181,16 @@ def _store(session: Session, request: Request, terms: Terms, key: str) -> dict[s
     return placed.data
 
 
-def _price(session: Session, request: Request, terms: Terms) -> list[dict[str, Any]]:
-    """Read prices under a shared lock, so that a product is not withdrawn or repriced meanwhile."""
+def price(session: Session, quantities: Mapping[int, int], terms: Terms) -> list[dict[str, Any]]:
+    """Make an order's lines, under a shared lock: no product is withdrawn or repriced meanwhile.
+
+    Raises:
+        UnknownProduct: one is not on sale.
+    """
     table = Product.__table__.c
     rows = session.execute(
         sa.select(table.id, table.name, table.price_minor)
-        .where(table.id.in_(sorted(request.quantities)), table.withdrawn_at.is_(None))
+        .where(table.id.in_(sorted(quantities)), table.withdrawn_at.is_(None))
         .order_by(table.id)
         .with_for_update(read=True)
     )
@@ -195,37 +199,47 @@ def _price(session: Session, request: Request, terms: Terms) -> list[dict[str, A
             "n": n,
             "product_id": row.id,
             "name": row.name,
-            "quantity": request.quantities[row.id],
+            "quantity": quantities[row.id],
             "unit_price_minor": row.price_minor,
             "unit_fee_minor": money.unit_fee(row.price_minor, terms.fee_rate),
         }
         for n, row in enumerate(rows, start=1)
     ]
-    missing = request.quantities.keys() - {line["product_id"] for line in lines}
+    missing = quantities.keys() - {line["product_id"] for line in lines}
     if missing:
         raise UnknownProduct(min(missing))
     return lines
 
 
-def _insert_order(
-    session: Session, request: Request, terms: Terms, key: str, lines: list[dict[str, Any]]
-) -> dict[str, Any]:
+def add_up(
+    lines: Sequence[Mapping[str, int]], *, expected_total_minor: int | None
+) -> dict[str, int]:
+    """Add up what lines cost, and compare it with what the client reckons with.
+
+    Raises:
+        OrderTooLarge, NothingToPay, PriceChanged: it cannot be sold so.
+    """
     subtotal = sum(line["quantity"] * line["unit_price_minor"] for line in lines)
     fee = sum(line["quantity"] * line["unit_fee_minor"] for line in lines)
     if subtotal + fee >= money.MAX_MINOR:
         raise OrderTooLarge
     if subtotal + fee == 0:
         raise NothingToPay
-    if request.expected_total_minor not in (None, subtotal + fee):
-        raise PriceChanged(request.expected_total_minor or 0, subtotal + fee)
+    if expected_total_minor not in (None, subtotal + fee):
+        raise PriceChanged(expected_total_minor or 0, subtotal + fee)
+    return {"subtotal_minor": subtotal, "fee_minor": fee, "total_minor": subtotal + fee}
+
+
+def _insert_order(
+    session: Session, request: Request, terms: Terms, key: str, lines: list[dict[str, Any]]
+) -> dict[str, Any]:
+    amounts = add_up(lines, expected_total_minor=request.expected_total_minor)
     now = clock.now(session)
     order = {
         "user_id": request.user_id,
         "status": OrderStatus.PENDING.value,
         "currency": terms.currency,
-        "subtotal_minor": subtotal,
-        "fee_minor": fee,
-        "total_minor": subtotal + fee,
+        **amounts,
         "refunded_minor": 0,
         "version": 1,
         "idempotency_key": key,

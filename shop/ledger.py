@@ -37,9 +37,9 @@ class Movement:
     currency: str
 
 
-def record(session: Session, movements: Iterable[Movement]) -> None:
+def record(session: Session, movements: Iterable[Movement], *, at: datetime | None = None) -> None:
     """Write both sides of each movement; a second time is refused by the key."""
-    now = clock.now(session)
+    now = at or clock.now(session)
     rows = [
         {
             "txn": movement.txn,

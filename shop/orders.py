@@ -127,6 +127,26 @@ def advance(
     return changes(session, order_ids, kind=f"order.{status}")
 
 
+def give_back(session: Session, order_id: int, *, amount_minor: int, at: datetime) -> list[Change]:
+    """Add to what an order got back: it is refunded when that is its total, else it stays."""
+    session.execute(
+        sa.update(Order)
+        .where(Order.id == order_id)
+        .values(refunded_minor=Order.refunded_minor + amount_minor)
+        .execution_options(synchronize_session=False)
+    )
+    left = sa.select(Order.total_minor - Order.refunded_minor).where(Order.id == order_id)
+    if session.scalar(left) == 0:
+        return advance(session, [order_id], status=OrderStatus.REFUNDED, at=at)
+    session.execute(
+        sa.update(Order)
+        .where(Order.id == order_id)
+        .values(version=Order.version + 1, updated_at=at)
+        .execution_options(synchronize_session=False)
+    )
+    return changes(session, [order_id], kind="order.updated")
+
+
 def changes(session: Session, order_ids: Sequence[int], *, kind: str) -> list[Change]:
     """Tell what orders look like now, as events of one type."""
     table = Order.__table__

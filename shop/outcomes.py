@@ -1,7 +1,7 @@
 """Write what the gateway said: attempt, payment, order, ledger and events in one transaction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -11,7 +11,8 @@ from infra import clock, outbox
 from infra.db import Row
 from infra.logs import log
 from infra.outbox import Change
-from shop import ledger, orders, payments, stock
+from shop import gateway_calls, late_charges, ledger, orders, payments, stock
+from shop.gateway_calls import CallLog
 from shop.gateways.protocol import (
     Answer,
     ChargeRequest,
@@ -42,7 +43,10 @@ _MISSING = "the gateway knows no such charge"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A payment that is ours until the lease ends, with the request to send for it."""
+    """A payment that is ours until the lease ends, with the request to send for it.
+
+    `ended` means that the order has ended unpaid: a charge that was given up is only looked for.
+    """
 
     payment: Row
     request: ChargeRequest
@@ -51,6 +55,8 @@ class Claim:
     may_send: bool = True
     missing_since: datetime | None = None
     charge_id: str | None = None
+    ended: bool = False
+    log: CallLog = field(default_factory=CallLog, compare=False)
 
     @property
     def payment_id(self) -> int:
@@ -81,6 +87,9 @@ def settle(
     now = now or clock.now(session)
     ours = _lock_ours(session, answered, token)
     answered = [(claim, answer) for claim, answer in answered if claim.payment_id in ours]
+    gateway_calls.record(session, [(claim.order_id, claim.log) for claim, _ in answered], at=now)
+    late = [it for it in answered if it[0].ended]
+    answered = [it for it in answered if not it[0].ended]
     paid = [(claim, answer) for claim, answer in answered if isinstance(answer, Succeeded)]
     declined = [
         (claim, answer.reason) for claim, answer in answered if isinstance(answer, Declined)
@@ -92,6 +101,12 @@ def settle(
         *_fail(session, declined, state=AttemptState.DECLINED, at=now),
         *_doubt(session, doubtful, at=now),
         *_miss(session, missing, at=now),
+        *late_charges.settle(
+            session,
+            [(claim.payment, claim.request.key, answer) for claim, answer in late],
+            fulfil_at=now + fulfilment_delay,
+            at=now,
+        ),
     ]
     _put_back(session, [claim for claim, answer in answered if isinstance(answer, NotSent)], at=now)
     outbox.record(session, changes)
@@ -143,6 +158,7 @@ def _pay(
             )
             for claim, _ in paid
         ],
+        at=at,
     )
     return [
         *orders.advance(session, order_ids, status=OrderStatus.PAID, at=at),

@@ -132,6 +132,12 @@ def open_for(session: Session, order: Row, *, gateway: str, token: str) -> None:
     )
 
 
+def lock(session: Session, order_ids: Sequence[int]) -> None:
+    """Lock the payments of orders: nobody else can move their money until the transaction ends."""
+    mine = sa.select(Payment.id).where(Payment.order_id.in_(order_ids))
+    session.execute(mine.order_by(Payment.id).with_for_update())
+
+
 def get(session: Session, payment_id: int, *, user_id: int | None) -> dict[str, Any]:
     """Read a payment as the API shows it; with a `user_id`, only if it is that person's.
 

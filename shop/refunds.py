@@ -1,22 +1,33 @@
 """Refunds: money given back under keys of their own; claim, act, settle, as for charges."""
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from infra import clock, failpoints, outbox
-from infra.db import Base, BigId, Sessions, UtcDateTime, binary_string, transact
+from infra.db import (
+    Base,
+    BigId,
+    LongText,
+    Row,
+    Sessions,
+    UtcDateTime,
+    binary_string,
+    transact,
+)
 from infra.logs import log
 from infra.outbox import Change
 from infra.parallel import answer_groups
-from shop import ledger, money, orders
+from shop import gateway_calls, ledger, money, orders, payments, returns
 from shop.events import PAYMENTS
+from shop.gateway_calls import CallLog, Operation
 from shop.gateways.protocol import (
     Answer,
     Declined,
@@ -27,8 +38,9 @@ from shop.gateways.protocol import (
     Succeeded,
 )
 from shop.ledger import Movement
-from shop.orders import Order, OrderStatus
+from shop.orders import Order
 from shop.payments import Attempt, AttemptState
+from shop.returns import Returned
 
 LEASE = timedelta(seconds=30)
 DEADLINE_S = 20.0
@@ -48,18 +60,22 @@ class RefundState(StrEnum):
 
 
 class Refund(Base):
-    """One repayment of a charge, in full or in part."""
+    """One repayment of a charge, in full or in part.
+
+    `restock` is what comes back with it, as JSON: quantities by product id.
+    """
 
     __tablename__ = "refund"
     __table_args__ = (
         sa.UniqueConstraint("attempt_id", "n"),
         sa.Index(None, "due_at", "id"),
+        sa.Index(None, "order_id", "idempotency_key", unique=True),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     attempt_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("attempt.id"))
     n: Mapped[int] = mapped_column(sa.Integer)
-    order_id: Mapped[int] = mapped_column(BigId, index=True)
+    order_id: Mapped[int] = mapped_column(BigId)
     user_id: Mapped[int] = mapped_column(BigId)
     gateway: Mapped[str] = mapped_column(binary_string(20))
     key: Mapped[str] = mapped_column(binary_string(64), unique=True)
@@ -68,6 +84,10 @@ class Refund(Base):
     amount_minor: Mapped[int] = mapped_column(sa.BigInteger)
     currency: Mapped[str] = mapped_column(sa.CHAR(3))
     reason: Mapped[str] = mapped_column(sa.String(200))
+    requested_by: Mapped[int | None] = mapped_column(BigId)
+    idempotency_key: Mapped[str | None] = mapped_column(binary_string(255))
+    request_hash: Mapped[str | None] = mapped_column(binary_string(64))
+    restock: Mapped[str | None] = mapped_column(LongText)
     state: Mapped[str] = mapped_column(binary_string(16))
     due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     lease_token: Mapped[str | None] = mapped_column(binary_string(36))
@@ -81,39 +101,98 @@ class Claim:
     """A refund that is ours until the lease ends."""
 
     refund_id: int
+    order_id: int
     request: RefundRequest
     sent_before: bool
+    log: CallLog = field(default_factory=CallLog, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A refund that somebody asked for; `request_hash` tells it from others under its key."""
+
+    amount_minor: int
+    reason: str
+    requested_by: int | None = None
+    idempotency_key: str | None = None
+    request_hash: str | None = None
+    restock: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A charge that succeeded, locked, with every refund of it."""
+
+    attempt: Row
+    order: Row
+    refunds: Sequence[Refund]
+
+    @property
+    def left_minor(self) -> int:
+        """What can still be given back: refunds that failed give nothing back."""
+        alive = (it.amount_minor for it in self.refunds if it.state != RefundState.FAILED)
+        return int(self.order["total_minor"]) - sum(alive)
+
+
+def lock_captured(session: Session, order_ids: Sequence[int]) -> list[Captured]:
+    """Lock the successful charges of orders whose payment rows are locked."""
+    attempt, order = Attempt.__table__, Order.__table__
+    charged = sa.select(attempt).where(
+        attempt.c.live_order.in_(order_ids), attempt.c.state == AttemptState.SUCCEEDED
+    )
+    attempts = session.execute(charged.order_by(attempt.c.order_id).with_for_update()).mappings()
+    found = attempts.all()
+    of_order = sa.select(order).where(order.c.id.in_([row["order_id"] for row in found]))
+    orders_by_id = {row["id"]: row for row in session.execute(of_order).mappings()}
+    made: dict[int, list[Refund]] = {}
+    for refund in session.scalars(
+        sa.select(Refund)
+        .where(Refund.order_id.in_(list(orders_by_id)))
+        .order_by(Refund.n)
+        .execution_options(populate_existing=True)
+    ):
+        made.setdefault(refund.order_id, []).append(refund)
+    return [
+        Captured(row, orders_by_id[row["order_id"]], made.get(row["order_id"], ())) for row in found
+    ]
 
 
 def begin(session: Session, order_ids: Sequence[int], *, reason: str, at: datetime) -> None:
-    """Make the whole charge of each order due for repayment, in the caller's transaction."""
-    attempt, order = Attempt.__table__.c, Order.__table__.c
-    charged = session.execute(
-        sa.select(Attempt.__table__, order.user_id, order.total_minor, order.currency)
-        .join_from(Attempt.__table__, Order.__table__, order.id == attempt.order_id)
-        .where(attempt.order_id.in_(order_ids), attempt.state == AttemptState.SUCCEEDED)
+    """Make what is left of each order's charge due for repayment, in the caller's transaction."""
+    for captured in lock_captured(session, order_ids):
+        if captured.left_minor:
+            add(session, captured, Wish(captured.left_minor, reason), at=at)
+
+
+def add(session: Session, captured: Captured, wish: Wish, *, at: datetime) -> Refund:
+    """Write down one more refund of a charge, due now, under a key of its own."""
+    n = 1 + max((refund.n for refund in captured.refunds), default=0)
+    refund = Refund(
+        attempt_id=captured.attempt["id"],
+        n=n,
+        order_id=captured.order["id"],
+        user_id=captured.order["user_id"],
+        gateway=captured.attempt["gateway"],
+        key=f"refund:{captured.attempt['key']}:{n}",
+        charge_id=captured.attempt["charge_id"],
+        amount_minor=wish.amount_minor,
+        currency=captured.order["currency"],
+        reason=wish.reason,
+        requested_by=wish.requested_by,
+        idempotency_key=wish.idempotency_key,
+        request_hash=wish.request_hash,
+        restock=orjson.dumps(wish.restock, option=orjson.OPT_NON_STR_KEYS).decode()
+        if wish.restock
+        else None,
+        state=RefundState.CREATED.value,
+        due_at=at,
+        version=0,
+        created_at=at,
+        updated_at=at,
     )
-    rows = [
-        {
-            "attempt_id": row["id"],
-            "n": 1,
-            "order_id": row["order_id"],
-            "user_id": row["user_id"],
-            "gateway": row["gateway"],
-            "key": f"refund:{row['key']}:1",
-            "charge_id": row["charge_id"],
-            "amount_minor": row["total_minor"],
-            "currency": row["currency"],
-            "reason": reason,
-            "state": RefundState.CREATED.value,
-            "due_at": at,
-            "version": 0,
-            "created_at": at,
-            "updated_at": at,
-        }
-        for row in charged.mappings()
-    ]
-    session.execute(sa.insert(Refund.__table__), rows)  # type: ignore[arg-type] # FromClause
+    session.add(refund)
+    session.flush()
+    return refund
 
 
 def settle_due(sessions: Sessions, gateway: PaymentGateway, *, now: datetime | None = None) -> int:
@@ -138,11 +217,14 @@ def settle_due(sessions: Sessions, gateway: PaymentGateway, *, now: datetime | N
 
 def ask(gateway: PaymentGateway, claim: Claim) -> Answer:
     """Send a refund, or first look for it if it may have been sent before."""
+    request = claim.request
     if claim.sent_before:
-        found = gateway.find_refund(claim.request)
+        found = claim.log.timed(
+            Operation.FIND_REFUND, request.key, lambda: gateway.find_refund(request)
+        )
         if not isinstance(found, Missing):
             return found
-    return gateway.refund(claim.request)
+    return claim.log.timed(Operation.REFUND, request.key, lambda: gateway.refund(request))
 
 
 def _claim(
@@ -160,6 +242,7 @@ def _claim(
     claims = [
         Claim(
             refund.id,
+            refund.order_id,
             RefundRequest(refund.key, refund.charge_id, refund.amount_minor, refund.currency),
             sent_before=refund.state != RefundState.CREATED,
         )
@@ -180,6 +263,7 @@ def _settle(
 ) -> int:
     now = now or clock.now(session)
     answers = {claim.refund_id: (claim, answer) for claim, answer in answered}
+    payments.lock(session, [claim.order_id for claim, _ in answered])
     ours = session.scalars(
         sa.select(Refund)
         .where(Refund.id.in_(list(answers)), Refund.lease_token == token)
@@ -190,6 +274,9 @@ def _settle(
     for refund in ours:
         changes += _write(session, refund, *answers[refund.id], at=now)
     session.flush()
+    logs = [(refund.order_id, answers[refund.id][0].log) for refund in ours]
+    gateway_calls.record(session, logs, at=now)
+    returns.take_back(session, [_returned(it) for it in ours if it.state == RefundState.SUCCEEDED])
     outbox.record(session, changes)
     return sum(refund.state == RefundState.SUCCEEDED for refund in ours)
 
@@ -214,7 +301,7 @@ def _write(
 
 
 def _give_back(session: Session, refund: Refund, *, at: datetime) -> list[Change]:
-    """Book the repayment; an order whose whole total went back is refunded."""
+    """Book the repayment; an order whose whole total went back is refunded, others stay."""
     ledger.record(
         session,
         [
@@ -226,17 +313,24 @@ def _give_back(session: Session, refund: Refund, *, at: datetime) -> list[Change
                 currency=refund.currency,
             )
         ],
-    )
-    session.execute(
-        sa.update(Order)
-        .where(Order.id == refund.order_id)
-        .values(refunded_minor=Order.refunded_minor + refund.amount_minor)
-        .execution_options(synchronize_session=False)
+        at=at,
     )
     return [
-        *orders.advance(session, [refund.order_id], status=OrderStatus.REFUNDED, at=at),
+        *orders.give_back(session, refund.order_id, amount_minor=refund.amount_minor, at=at),
         _changed("refund.succeeded", refund),
     ]
+
+
+def _returned(refund: Refund) -> Returned:
+    return Returned(
+        restocked(refund), f"order {refund.order_id}, refund {refund.n}", refund.requested_by or 0
+    )
+
+
+def restocked(refund: Refund) -> dict[int, int]:
+    """Read what comes back into stock with a refund: quantities by product id."""
+    kept: dict[str, int] = orjson.loads(refund.restock) if refund.restock else {}
+    return {int(product_id): quantity for product_id, quantity in kept.items()}
 
 
 def _changed(kind: str, refund: Refund) -> Change:
@@ -254,6 +348,10 @@ def public(refund: Refund) -> dict[str, Any]:
         "amount": money.to_number(refund.amount_minor),
         "currency": refund.currency,
         "reason": refund.reason,
+        "restock": [
+            {"product_id": product_id, "quantity": quantity}
+            for product_id, quantity in restocked(refund).items()
+        ],
         "version": refund.version,
         "created_at": refund.created_at,
         "updated_at": refund.updated_at,

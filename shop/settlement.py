@@ -8,7 +8,7 @@ what may have happened, and the next run asks, or repeats under the same key.
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,12 +21,14 @@ from infra import clock, failpoints, outbox
 from infra.db import Row, Sessions, transact
 from infra.logs import log
 from infra.parallel import answer_groups
-from shop import outcomes, payments
+from shop import late_charges, outcomes, payments
+from shop.gateway_calls import Operation
 from shop.gateways.protocol import (
     Answer,
     ChargeRequest,
     Missing,
     PaymentGateway,
+    Succeeded,
     Unknown,
     Unlisted,
 )
@@ -99,13 +101,13 @@ def claim(
     due = _lock_due(session, limit=limit, gateway=gateway, now=now)
     if not due:
         return []
-    due = _without_settled_orders(session, due)
+    due, late = _without_settled_orders(session, due, now)
     worn = [row["id"] for row in due if row["tries"] >= MOST_TRIES]
     _hand_to_human(session, worn, now)
     taken = [row for row in due if row["tries"] < MOST_TRIES]
     session.execute(
         sa.update(Payment)
-        .where(Payment.id.in_([row["id"] for row in taken]))
+        .where(Payment.id.in_([row["id"] for row in taken] + [it.payment_id for it in late]))
         .values(lease_token=token, lease_until=now + LEASE, tries=Payment.tries + 1)
         .execution_options(synchronize_session=False)
     )
@@ -114,7 +116,7 @@ def claim(
     claims = [_resume(row, live[row["order_id"]], now) for row in taken if row["order_id"] in live]
     _mark_sending(session, claims, now)
     fresh = [row for row in taken if row["order_id"] not in live]
-    return claims + _begin(session, fresh, tried, now)
+    return claims + late + _begin(session, fresh, tried, now)
 
 
 def _lock_due(session: Session, *, limit: int, gateway: str, now: datetime) -> Sequence[Row]:
@@ -133,8 +135,13 @@ def _lock_due(session: Session, *, limit: int, gateway: str, now: datetime) -> S
     return session.execute(query).mappings().all()
 
 
-def _without_settled_orders(session: Session, due: Sequence[Row]) -> list[Row]:
-    """Leave out, and close, payments of orders that want no money any more."""
+def _without_settled_orders(
+    session: Session, due: Sequence[Row], now: datetime
+) -> tuple[list[Row], list[Claim]]:
+    """Part off payments of orders that want no money any more, and close them.
+
+    Those whose charge was given up, and is to be looked for once more, are claimed for that.
+    """
     wanting = set(
         session.scalars(
             sa.select(Order.id).where(
@@ -143,10 +150,23 @@ def _without_settled_orders(session: Session, due: Sequence[Row]) -> list[Row]:
             )
         )
     )
-    done = [row["id"] for row in due if row["order_id"] not in wanting]
-    if done:
-        session.execute(sa.update(Payment).where(Payment.id.in_(done)).values(due_at=None))
-    return [row for row in due if row["order_id"] in wanting]
+    ended = [row for row in due if row["order_id"] not in wanting]
+    if not ended:
+        return list(due), []
+    doubtful = late_charges.find_doubtful(session, ended)
+    done = [row["id"] for row in ended if row["order_id"] not in doubtful]
+    session.execute(sa.update(Payment).where(Payment.id.in_(done)).values(due_at=None))
+    late = [
+        _look_for(row, doubtful[row["order_id"]], now)
+        for row in ended
+        if row["order_id"] in doubtful
+    ]
+    return [row for row in due if row["order_id"] in wanting], late
+
+
+def _look_for(payment: Row, attempt: Row, now: datetime) -> Claim:
+    resumed = _resume(payment, attempt, now)
+    return replace(resumed, sent_before=True, may_send=False, ended=True)
 
 
 def _hand_to_human(session: Session, payment_ids: list[int], now: datetime) -> None:
@@ -251,10 +271,20 @@ def _settle(settler: Settler, answered: Answered, *, token: str, now: datetime |
 
 def ask(gateway: PaymentGateway, claim: Claim) -> Answer | Missing:
     """Send a charge, or first look for it if it may have been sent before."""
+    key = claim.request.key
     if claim.sent_before:
-        found = gateway.find_charge(claim.request, charge_id=claim.charge_id)
+        found = claim.log.timed(
+            Operation.FIND_CHARGE,
+            key,
+            lambda: gateway.find_charge(claim.request, charge_id=claim.charge_id),
+        )
         if not isinstance(found, Missing | Unlisted):
             return found
         if not claim.may_send:
             return _SILENT if isinstance(found, Unlisted) else found
-    return gateway.charge(claim.request)
+    began_s = time.monotonic()
+    answer = gateway.charge(claim.request)
+    # A first send that succeeds stands in its attempt.
+    if claim.sent_before or not isinstance(answer, Succeeded):
+        claim.log.add(Operation.CHARGE, key, answer, began_s=began_s)
+    return answer

@@ -14,7 +14,6 @@ from infra.errors import Conflict
 from infra.outbox import Change
 from shop.events import PRODUCTS
 
-
 MOST_ON_HAND = 1_000_000_000
 LOW_AT = 5
 
@@ -174,6 +173,57 @@ def commit(session: Session, *, order_ids: Iterable[int]) -> None:
     _tell(session, taken)
 
 
+def hold_instead(session: Session, *, order_id: int, quantities: Mapping[int, int]) -> None:
+    """Let an order hold these quantities instead of those it holds now.
+
+    Raises:
+        OutOfStock: there is not enough of one; nothing is to be committed then.
+    """
+    mine = Reservation.order_id == order_id
+    held = _quantities(session, order_id, ReservationState.HELD)
+    for product_id in sorted(held.keys() | quantities.keys()):
+        more = quantities.get(product_id, 0) - held.get(product_id, 0)
+        if more and not _move(session, product_id, reserve=more):
+            available = session.get_one(Stock, product_id, populate_existing=True).available
+            raise OutOfStock(product_id, more, available)
+    session.execute(sa.delete(Reservation).where(mine))
+    session.execute(
+        sa.insert(Reservation),
+        [
+            {"order_id": order_id, "product_id": product_id, "quantity": quantity, "state": "held"}
+            for product_id, quantity in quantities.items()
+        ],
+    )
+    _tell(session, dict.fromkeys(held.keys() | quantities.keys(), 0))
+
+
+def hold_again(session: Session, *, order_id: int) -> bool:
+    """Hold what an order has released, all or nothing; False if there is too little by now."""
+    wanted = _quantities(session, order_id, ReservationState.RELEASED)
+    enough = session.execute(
+        sa.select(Stock.product_id, Stock.on_hand - Stock.reserved)
+        .where(Stock.product_id.in_(list(wanted)))
+        .order_by(Stock.product_id)
+        .with_for_update()
+    )
+    if any(available < wanted[product_id] for product_id, available in enough):
+        return False
+    for product_id in sorted(wanted):
+        _move(session, product_id, reserve=wanted[product_id])
+    session.execute(
+        sa.update(Reservation)
+        .where(Reservation.order_id == order_id)
+        .values(state=ReservationState.HELD)
+    )
+    _tell(session, wanted)
+    return True
+
+
+def delivered(session: Session, order_id: int) -> dict[int, int]:
+    """Tell how much of each product has left the house for an order."""
+    return _quantities(session, order_id, ReservationState.COMMITTED)
+
+
 def held_by(session: Session, order_ids: Iterable[int]) -> dict[int, list[int]]:
     """List the products that each of these orders still holds stock of."""
     rows = session.execute(
@@ -185,6 +235,15 @@ def held_by(session: Session, order_ids: Iterable[int]) -> dict[int, list[int]]:
     for order_id, product_id in rows:
         products.setdefault(order_id, []).append(product_id)
     return products
+
+
+def _quantities(session: Session, order_id: int, state: ReservationState) -> dict[int, int]:
+    rows = session.execute(
+        sa.select(Reservation.product_id, Reservation.quantity).where(
+            Reservation.order_id == order_id, Reservation.state == state
+        )
+    )
+    return {row.product_id: row.quantity for row in rows}
 
 
 def _end_reservations(

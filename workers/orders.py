@@ -1,7 +1,9 @@
-"""Fulfil paid orders."""
+"""Fulfil paid orders; end those that are never paid."""
+
+from datetime import timedelta
 
 from infra.logs import log
-from shop import fulfilment
+from shop import cancellation, fulfilment
 from workers import deps
 from workers.bells import ring
 from workers.events import publish
@@ -19,3 +21,16 @@ def fulfil() -> None:
     if fulfilled:
         log.info("orders_fulfilled", count=fulfilled)
         ring(publish, settle_refunds)
+
+
+@task(name="orders.expire", queue="payments")
+def expire() -> None:
+    """Release the stock of orders that were not paid in time.
+
+    Delivered at least once: an order is pending only once.
+    """
+    ttl = timedelta(seconds=deps.settings().reservation_ttl_s)
+    expired = cancellation.expire_due(deps.database().sessions, ttl=ttl)
+    if expired:
+        log.info("orders_expired", count=expired)
+        ring(publish)

@@ -16,13 +16,27 @@ from infra import clock
 from infra.db import Base, Database, transact
 from infra.errors import AppError
 from infra.outbox import Event
-from shop import checkout, fulfilment, orders, payments, products, refunds, settlement
+from shop import (
+    amendment,
+    cancellation,
+    checkout,
+    fulfilment,
+    orders,
+    payments,
+    products,
+    refund_requests,
+    refunds,
+    settlement,
+    timeline,
+)
 from shop.checkout import Request, Terms
 from shop.gateways.protocol import PaymentGateway
 from shop.ledger import Entry
+from shop.movements import StockMovement
 from shop.outcomes import Claim
 from shop.payments import Attempt, Payment
 from shop.products import Draft
+from shop.refund_requests import RefundRequest
 from shop.refunds import Refund
 from shop.settlement import Settler
 from shop.stock import Reservation, Stock
@@ -33,6 +47,8 @@ T = TypeVar("T")
 # Later than any real clock, so that by then everything is due that is due at all.
 NOON = datetime(2100, 1, 1, 12, tzinfo=UTC)
 BUYER = 7
+OPERATOR = 1
+TTL = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -133,6 +149,71 @@ class Shop:
         """Send due refunds once."""
         return refunds.settle_due(self.database.sessions, self.gateway, now=now)
 
+    def cancel(self, order_id: int, *, user_id: int | None = BUYER) -> dict[str, Any]:
+        """Cancel an order."""
+        return transact(
+            self.database.sessions,
+            lambda session: cancellation.cancel(session, order_id, user_id=user_id),
+        )
+
+    def amend(
+        self,
+        order_id: int,
+        quantities: Mapping[int, int],
+        *,
+        expected_total_minor: int | None = None,
+    ) -> dict[str, Any]:
+        """Let an order be about other goods."""
+        return transact(
+            self.database.sessions,
+            lambda session: amendment.amend(
+                session,
+                order_id,
+                quantities,
+                user_id=BUYER,
+                terms=self._terms,
+                expected_total_minor=expected_total_minor,
+            ),
+        )
+
+    def expire(self, *, ttl: timedelta = TTL, now: datetime | None = None) -> int:
+        """End what was not paid in time; a moment after that by default."""
+        later = now or self.now() + ttl + timedelta(seconds=1)
+        return cancellation.expire_due(self.database.sessions, ttl=ttl, now=later)
+
+    def ask_refund(
+        self,
+        order_id: int,
+        amount_minor: int | None = None,
+        *,
+        restock: bool = False,
+        items: Mapping[int, int] | None = None,
+        key: str | None = None,
+        now: datetime = NOON,
+    ) -> dict[str, Any]:
+        """Ask for a refund, as an operator."""
+        wanted = RefundRequest(OPERATOR, amount_minor, "said so", restock, items)
+        return transact(
+            self.database.sessions,
+            lambda session: refund_requests.request(
+                session, order_id, wanted, idempotency_key=key, now=now
+            ),
+        )
+
+    def look_again(self, order_id: int, *, now: datetime = NOON) -> None:
+        """Make a payment due, as a webhook does."""
+        transact(
+            self.database.sessions,
+            lambda session: session.execute(
+                sa.update(Payment).where(Payment.order_id == order_id).values(due_at=now)
+            ),
+        )
+
+    def timeline(self, order_id: int, *, user_id: int | None = None) -> dict[str, Any]:
+        """Read what happened to an order."""
+        with self.database.reads() as session:
+            return timeline.get(session, order_id, user_id=user_id)
+
     def now(self) -> datetime:
         """Read the database's clock."""
         return transact(self.database.sessions, clock.now)
@@ -183,6 +264,12 @@ class Shop:
         """Read where the syncs stand that were asked for, by id."""
         with self.database.reads() as session:
             return {run.id: run.state for run in session.scalars(sa.select(SyncRun))}
+
+    def movements(self, product_id: int) -> list[StockMovement]:
+        """Read how the stock of a product was moved, oldest first."""
+        query = sa.select(StockMovement).where(StockMovement.product_id == product_id)
+        with self.database.reads() as session:
+            return list(session.scalars(query.order_by(StockMovement.id)))
 
     def ledger(self, order_id: int) -> dict[tuple[str, str], int]:
         """Read what was booked for an order: amounts by movement and account."""

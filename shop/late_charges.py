@@ -1,0 +1,104 @@
+"""Charges found after their order had ended unpaid: sell again if there is stock, else give back.
+
+A charge that was believed never to have been made can turn up: a webhook tells of it, or the
+gateway's search has caught up. Its payment is then due once more, and the gateway is only asked.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from infra.db import Row
+from infra.logs import log
+from infra.outbox import Change
+from shop import ledger, orders, payments, refunds, stock
+from shop.gateways.protocol import Succeeded
+from shop.ledger import Movement
+from shop.orders import Order, OrderStatus
+from shop.payments import Attempt, AttemptState, Payment, PaymentState
+
+_ENDED_UNPAID = (OrderStatus.EXPIRED, OrderStatus.CANCELLED, OrderStatus.PAYMENT_FAILED)
+
+
+def find_doubtful(session: Session, due: Sequence[Row]) -> dict[int, Row]:
+    """Find, by order, the charges given up that a due payment of an ended order is to look for."""
+    ended = set(
+        session.scalars(
+            sa.select(Order.id).where(
+                Order.id.in_([row["order_id"] for row in due]), Order.status.in_(_ENDED_UNPAID)
+            )
+        )
+    )
+    newest = payments.newest_attempts(session, sorted(ended))
+    return {
+        order_id: attempt
+        for order_id, attempt in newest.items()
+        if attempt["state"] == AttemptState.FAILED
+    }
+
+
+def settle(
+    session: Session,
+    answered: Iterable[tuple[Row, str, object]],
+    *,
+    fulfil_at: datetime,
+    at: datetime,
+) -> list[Change]:
+    """Write what was found: of each the payment, its charge's key and the gateway's answer."""
+    changes: list[Change] = []
+    for payment, key, answer in answered:
+        if isinstance(answer, Succeeded):
+            changes += _sell_again(session, payment, key, answer.id, fulfil_at=fulfil_at, at=at)
+            continue
+        log.warning("late_charge_not_found", order=payment["order_id"], answer=str(answer))
+        _close(session, payment["id"])
+    return changes
+
+
+def _sell_again(
+    session: Session, payment: Row, key: str, charge_id: str, *, fulfil_at: datetime, at: datetime
+) -> list[Change]:
+    order_id = payment["order_id"]
+    log.warning("late_charge_found", order=order_id, key=key)
+    session.execute(
+        sa.update(Attempt)
+        .where(Attempt.order_id == order_id, Attempt.key == key)
+        .values(state=AttemptState.SUCCEEDED, charge_id=charge_id, reason=None, updated_at=at)
+        .execution_options(synchronize_session=False)
+    )
+    amount, currency = payment["amount_minor"], payment["currency"]
+    movement = Movement(key, order_id, payment["gateway"], amount, currency)
+    ledger.record(session, [movement], at=at)
+    held = stock.hold_again(session, order_id=order_id)
+    _close(
+        session,
+        payment["id"],
+        fulfil_at=fulfil_at if held else None,
+        version=Payment.version + 1,
+        updated_at=at,
+    )
+    if not held:
+        refunds.begin(session, [order_id], reason="paid after its stock was gone", at=at)
+    status = OrderStatus.PAID if held else OrderStatus.REFUNDING
+    return [
+        *orders.advance(session, [order_id], status=status, at=at),
+        *payments.changes(session, [payment["id"]], kind="payment.succeeded"),
+    ]
+
+
+def _close(session: Session, payment_id: int, **values: object) -> None:
+    session.execute(
+        sa.update(Payment)
+        .where(Payment.id == payment_id)
+        .values(
+            state=PaymentState.SETTLED,
+            due_at=None,
+            lease_token=None,
+            lease_until=None,
+            tries=0,
+            **values,
+        )
+        .execution_options(synchronize_session=False)
+    )
