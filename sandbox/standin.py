@@ -5,7 +5,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
-from sandbox.faults import Fault, FaultBook
+from sandbox.faults import FaultBook
 from sandbox.wire import (
     Answer,
     Headers,
@@ -29,7 +29,7 @@ Talk = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HANG_S = 60.0
 MOST_COUNTED_SYMBOLS = 10_000
-_TRANSPORT_FAULTS = ("hang", "http_500", "http_429", "garbage", "html")
+TRANSPORT_FAULTS = ("hang", "http_500", "http_429", "garbage", "html")
 _GARBAGE = b'{"id": "\xff\xfe", "data": [{"c": 12.'
 _HTML = b"<!DOCTYPE html><html><title>522</title><body>Connection timed out</body></html>"
 
@@ -72,6 +72,23 @@ def no_gate(_request: Request) -> Headers:
 async def no_talk(_scope: Scope, _receive: Receive, send: Send) -> None:
     """Refuse a websocket: the default of a stand-in that speaks only HTTP."""
     await send({"type": "websocket.close", "code": 1000})
+
+
+def break_off(fault: str, *, too_many: Refusal, status: int = 200) -> Reply:
+    """Answer as one of the transport faults does, with nothing done.
+
+    Raises:
+        Refusal: that is the fault.
+    """
+    if fault == "hang":
+        return Silence()
+    if fault == "http_500":
+        raise Refusal(500, "internal", "Something broke. No details.")
+    if fault == "http_429":
+        raise too_many
+    if fault == "garbage":
+        return Answer(200, _GARBAGE)
+    return Answer(status, _HTML, "text/html; charset=utf-8")
 
 
 class StandIn:
@@ -144,8 +161,8 @@ class StandIn:
         headers = self._gate(request)
         if fault := self._book.take(("slow",), request.fields):
             await self._pause(fault.delay_s)
-        if fault := self._book.take(_TRANSPORT_FAULTS, request.fields):
-            return self._broken(fault)
+        if fault := self._book.take(TRANSPORT_FAULTS, request.fields):
+            return break_off(fault.name, too_many=self._too_many, status=fault.status)
         reply = await self._handler(request.path, request.method)(request)
         if headers and isinstance(reply, Answer):
             return Answer(reply.status, reply.body, reply.content_type, reply.headers + headers)
@@ -166,17 +183,6 @@ class StandIn:
             allow = ", ".join(methods)
             raise Refusal(405, "method_not_allowed", f"Use {allow}.", (("allow", allow),))
         return methods[method]
-
-    def _broken(self, fault: Fault) -> Reply:
-        if fault.name == "hang":
-            return Silence()
-        if fault.name == "http_500":
-            return self._refused(Refusal(500, "internal", "Something broke. No details."))
-        if fault.name == "http_429":
-            return self._refused(self._too_many)
-        if fault.name == "garbage":
-            return Answer(200, _GARBAGE)
-        return Answer(fault.status, _HTML, "text/html; charset=utf-8")
 
     def _refused(self, refusal: Refusal) -> Answer:
         return json_answer(self._wording(refusal), status=refusal.status, headers=refusal.headers)

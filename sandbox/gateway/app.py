@@ -16,12 +16,17 @@ from sandbox.gateway.asked import ChargeAsked
 from sandbox.gateway.cards import Card, card_of
 from sandbox.gateway.ledger import Charge, KeptAnswer, Ledger, Refund
 from sandbox.gateway.webhooks import Subscription, Webhooks
-from sandbox.standin import Routes, StandIn
+from sandbox.standin import TRANSPORT_FAULTS, Routes, StandIn, break_off
 from sandbox.wire import JSON, Answer, Headers, Refusal, Reply, Request, Silence, json_answer
 
-_CHARGE_FAULTS = ("decline", "charge_then_hang", "charge_then_500", "wrong_amount")
+_CHARGE_FAULTS = (
+    "decline", "charge_then_hang", "charge_then_500",
+    "wrong_amount", "wrong_currency", "id_used", "conflict",
+)  # fmt: skip
 _REFUND_FAULTS = ("refund_then_hang", "refund_then_500")
-_WEBHOOK_FAULTS = ("webhook_twice", "webhook_late")
+_WEBHOOK_FAULTS = ("webhook_twice", "webhook_late", "webhook_forged")
+_TOO_MANY = Refusal(429, "rate_limited", "Too many requests.", (("retry-after", "1"),))
+_IN_USE = Refusal(409, "key_in_use", "A request with this key is under way.")
 _FIELDS = ("reference", "token", "amount", "currency", "idempotency_key", "charge")
 _REPLAYED: Headers = (("idempotent-replayed", "true"),)
 _BROKEN = {"error": {"code": "internal", "message": "Something broke. No details."}}
@@ -43,7 +48,7 @@ def build(data_dir: Path) -> StandIn:
         routes=gateway.routes(),
         book=book,
         wording=lambda refusal: _error(refusal.code, refusal.message),
-        too_many=Refusal(429, "rate_limited", "Too many requests.", (("retry-after", "1"),)),
+        too_many=_TOO_MANY,
         gate=_authorized,
         close=gateway.close,
     )
@@ -57,6 +62,7 @@ class Gateway:
         self._webhooks = webhooks
         self._book = book
         self._keys_in_use: set[str] = set()
+        self._last_id = ""
 
     def routes(self) -> Routes:
         """Return what the gateway answers, by path and method."""
@@ -82,6 +88,10 @@ class Gateway:
             card = card_of(wish.token)
             await asyncio.sleep(card.delay_s)
             fault = card.fault or self._struck_by(_CHARGE_FAULTS, request)
+            if fault in TRANSPORT_FAULTS:
+                return break_off(fault, too_many=_TOO_MANY)
+            if fault == "conflict":
+                raise _IN_USE
             if card.decline_code or fault == "decline":
                 return await self._decline(key, wish, card)
             return await self._take_money(key, wish, fault)
@@ -112,11 +122,13 @@ class Gateway:
             reference=wish.reference,
             idempotency_key=key,
             amount=wish.amount + 1 if fault == "wrong_amount" else wish.amount,
-            currency=wish.currency,
+            currency=_another(wish.currency) if fault == "wrong_currency" else wish.currency,
             status="succeeded",
             created_at=_now(),
         )
-        kept = KeptAnswer(key, wish.fingerprint, _CREATED, orjson.dumps(charge))
+        told = replace(charge, id=self._last_id or charge.id) if fault == "id_used" else charge
+        self._last_id = charge.id
+        kept = KeptAnswer(key, wish.fingerprint, _CREATED, orjson.dumps(told))
         if fault == "charge_then_500":
             kept = replace(kept, status=_SERVER_ERROR, body=orjson.dumps(_BROKEN))
         await self._ledger.keep(kept, charge)
@@ -191,7 +203,7 @@ class Gateway:
     @contextmanager
     def _using(self, key: str) -> Iterator[None]:
         if key in self._keys_in_use:
-            raise Refusal(409, "key_in_use", "A request with this key is under way.")
+            raise _IN_USE
         self._keys_in_use.add(key)
         try:
             yield
@@ -217,6 +229,10 @@ def _page(found: Sequence[Charge | Refund], *, has_more: bool = False) -> Answer
 
 def _error(code: str, message: str) -> Mapping[str, object]:
     return {"error": {"code": code, "message": message}}
+
+
+def _another(currency: str) -> str:
+    return "EUR" if currency != "EUR" else "USD"
 
 
 def _now() -> str:

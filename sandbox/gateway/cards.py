@@ -23,6 +23,14 @@ _CARDS = {
     "tok_hang": Card(fault="charge_then_hang"),
     "tok_500": Card(fault="charge_then_500"),
     "tok_wrong_amount": Card(fault="wrong_amount"),
+    "tok_wrong_currency": Card(fault="wrong_currency"),
+    "tok_id_used": Card(fault="id_used"),
+    "tok_conflict": Card(fault="conflict"),
+    "tok_no_answer": Card(fault="hang"),
+    "tok_http_500": Card(fault="http_500"),
+    "tok_http_429": Card(fault="http_429"),
+    "tok_garbage": Card(fault="garbage"),
+    "tok_html": Card(fault="html"),
 }
 _UNKNOWN = Card(decline_code="unknown_token")
 

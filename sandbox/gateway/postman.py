@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import secrets
 import time
 
 import httpx
@@ -28,9 +29,10 @@ class Postman:
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._deliveries: set[asyncio.Task[None]] = set()
 
-    def send(self, body: bytes, *, delay_s: float = 0.0) -> None:
-        """Send an event after a delay; returns at once."""
-        task = asyncio.create_task(self._deliver(body, delay_s))
+    def send(self, body: bytes, *, delay_s: float = 0.0, forged: bool = False) -> None:
+        """Send an event after a delay, forged with a secret nobody has; returns at once."""
+        secret = secrets.token_hex(16) if forged else self._secret
+        task = asyncio.create_task(self._deliver(body, secret, delay_s))
         self._deliveries.add(task)
         task.add_done_callback(self._deliveries.discard)
 
@@ -42,15 +44,15 @@ class Postman:
         await asyncio.gather(*deliveries, return_exceptions=True)
         await self._client.aclose()
 
-    async def _deliver(self, body: bytes, delay_s: float) -> None:
+    async def _deliver(self, body: bytes, secret: str, delay_s: float) -> None:
         for wait_s in (delay_s, *RETRY_DELAYS_S):
             await asyncio.sleep(wait_s)
             async with self._slots:
-                if await self._is_accepted(body):
+                if await self._is_accepted(body, secret):
                     return
 
-    async def _is_accepted(self, body: bytes) -> bool:
-        signature = sign(body, secret=self._secret, at=int(time.time()))
+    async def _is_accepted(self, body: bytes, secret: str) -> bool:
+        signature = sign(body, secret=secret, at=int(time.time()))
         headers = {"content-type": "application/json", SIGNATURE_HEADER: signature}
         try:
             answer = await self._client.post(self._url, content=body, headers=headers)

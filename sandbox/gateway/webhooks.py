@@ -69,7 +69,7 @@ class Webhooks:
         self._postman = None
 
     def announce(self, kind: str, thing: Mapping[str, object]) -> None:
-        """Send one event, unless nobody subscribed; armed webhook faults double or delay it."""
+        """Send one event, unless nobody subscribed; armed faults double, delay or forge it."""
         if self._postman is None:
             return
         event = {
@@ -81,8 +81,11 @@ class Webhooks:
         body = orjson.dumps(event)
         late = self._book.take(("webhook_late",), lambda: thing)
         twice = self._book.take(("webhook_twice",), lambda: thing)
+        forged = self._book.take(("webhook_forged",), lambda: thing)
         for _ in range(2 if twice else 1):
-            self._postman.send(body, delay_s=late.delay_s if late else 0.0)
+            self._postman.send(
+                body, delay_s=late.delay_s if late else 0.0, forged=forged is not None
+            )
 
     async def close(self) -> None:
         """Drop what is under way."""

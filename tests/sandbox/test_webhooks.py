@@ -82,6 +82,19 @@ def test_charge_is_announced_and_signed(charge: "Charging", subscribed: Inbox) -
     assert delivery.event["data"]["object"] == made
 
 
+def test_forged_webhook_is_signed_with_another_secret(
+    gateway: httpx.Client, charge: "Charging", subscribed: Inbox, arm: "Arming"
+) -> None:
+    arm(gateway, "webhook_forged", times=1)
+
+    charge()
+
+    delivery = subscribed.next()
+    stamp, _, signature = delivery.signature.partition(",")
+    text = stamp.removeprefix("t=").encode() + b"." + delivery.body
+    assert signature != "v1=" + hmac.new(SECRET.encode(), text, "sha256").hexdigest()
+
+
 def test_decline_is_announced(charge: "Charging", subscribed: Inbox) -> None:
     charge(reference="no", token="tok_declined")
 

@@ -130,6 +130,10 @@ class Sandbox:
         body = {key: value for key, value in wish.items() if value is not None}
         self._ask("POST", service, "/admin/faults", json=body)
 
+    def faults(self, service: ServiceName) -> list[str]:
+        """List the faults that a service knows."""
+        return list(self._ask("GET", service, "/admin/faults")["names"])
+
     def struck(self, service: ServiceName, name: str) -> int:
         """Count how often a fault has struck since the last `clear_faults`."""
         return int(self._ask("GET", service, "/admin/faults")["struck"].get(name, 0))
