@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     gateway_timeout_s: float = Field(15.0, gt=0, le=18)
     gateway_webhook_secret: SecretStr | None = None
     stripe_api_key: SecretStr | None = None
-    stripe_api_base: str | None = None
+    stripe_api_base: str = "https://api.stripe.com"
     stripe_webhook_secret: SecretStr | None = None
 
     auth_mode: AuthMode = AuthMode.REQUIRED
