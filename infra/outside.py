@@ -60,7 +60,8 @@ def read(
     # The name still belongs into the request, and into the check of the certificate.
     named = {**headers, "Host": asked.netloc.decode("ascii")}
     extensions = {"sni_hostname": asked.raw_host.decode("ascii")}
-    addresses = public_addresses(asked)
+    addresses = _resolve(asked)
+    check(addresses)
     for address in addresses[:-1]:
         try:
             there = asked.copy_with(host=address)
@@ -71,22 +72,14 @@ def read(
     return _get(there, named, timeout_s, limit_bytes, extensions)
 
 
-def public_addresses(url: httpx.URL) -> Sequence[str]:
-    """Resolve the host of a URL.
+def check(addresses: Sequence[str]) -> None:
+    """Let only addresses of the public internet pass.
 
     Raises:
-        NotPublic: one of its addresses is not public.
-        httpx.ConnectError: it has none.
+        NotPublic: one of them is not.
     """
-    port = url.port or _PORTS[url.scheme]
-    try:
-        found = socket.getaddrinfo(url.raw_host.decode("ascii"), port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise httpx.ConnectError("The name has no address.") from None
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     if not all(is_public(address) for address in addresses):
         raise NotPublic("The address is not public.")
-    return addresses
 
 
 def is_public(address: str) -> bool:
@@ -100,6 +93,15 @@ def is_public(address: str) -> bool:
         elif any(ip in network for network in _TRANSLATED):
             return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def _resolve(url: httpx.URL) -> Sequence[str]:
+    port = url.port or _PORTS[url.scheme]
+    try:
+        found = socket.getaddrinfo(url.raw_host.decode("ascii"), port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise httpx.ConnectError("The name has no address.") from None
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def _get(

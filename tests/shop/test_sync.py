@@ -12,7 +12,8 @@ from infra.db import Database, transact
 from shop import products, sync
 from shop.feed import FeedUnusable
 from shop.products import Product
-from shop.sync import Report, Supplier, SyncNotFound, SyncRun
+from shop.sync import Supplier, SyncNotFound, SyncRun
+from shop.sync_report import Report
 from tests.shop.canned import CannedServer
 from tests.shop.stage import NOON, Interruption, Level, Shop, at_once
 from tests.support.sandbox import Sandbox
