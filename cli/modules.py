@@ -8,9 +8,9 @@ from infra.errors import AppError
 # What `requirements.in` asks for, by the names they are imported under.
 NEEDED = (
     "alembic", "celery", "email_validator", "fastapi", "fastapi_offline", "flower", "hiredis",
-    "httpx", "jwt", "orjson", "prometheus_client", "pwdlib", "pydantic_settings", "pymysql",
-    "python_multipart", "redis", "rich", "sqlalchemy", "sse_starlette", "structlog", "typer",
-    "uvicorn",
+    "httpx", "jwt", "limits", "orjson", "prometheus_client", "pwdlib", "pydantic_settings",
+    "pymysql", "python_multipart", "redis", "rich", "sqlalchemy", "sse_starlette", "stripe",
+    "structlog", "typer", "uvicorn",
 )  # fmt: skip
 
 
