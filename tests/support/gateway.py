@@ -169,6 +169,11 @@ class FakeGateway:
             if since <= refund.made_at < until
         ]
 
+    def forget_orders(self) -> None:
+        """Do nothing special any more, whatever was not used of it."""
+        self._next.clear()
+        self._next_found.clear()
+
     def forget(self, key: str) -> None:
         """Lose a charge or a refund from the books."""
         self._charges.pop(key, None)
