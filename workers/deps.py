@@ -16,7 +16,12 @@ from shop.sync import Supplier
 from workers.topics import TOPICS
 
 # A worker never holds what tokens are signed with, should its environment hold it.
-_OTHERS_SECRETS = ("secret_key", "stripe_webhook_secret", "flower_basic_auth")
+_OTHERS_SECRETS = (
+    "secret_key",
+    "gateway_webhook_secret",
+    "stripe_webhook_secret",
+    "flower_basic_auth",
+)
 _BELL_CONNECT_TIMEOUT_S = 0.2
 _BELL_TIMEOUT_S = 0.3
 
