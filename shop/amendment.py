@@ -54,7 +54,7 @@ def amend(
     lines = checkout.price(session, quantities, terms)
     amounts = checkout.add_up(lines, expected_total_minor=expected_total_minor)
     _replace_lines(session, order_id, lines)
-    stock.hold_instead(session, order_id=order_id, quantities=quantities)
+    stock.hold_instead(session, order_id=order_id, quantities=quantities, low_at=terms.low_stock)
     return _write(session, order_id, amounts, at=now or clock.now(session))
 
 

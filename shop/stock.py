@@ -173,7 +173,9 @@ def commit(session: Session, *, order_ids: Iterable[int]) -> None:
     _tell(session, taken)
 
 
-def hold_instead(session: Session, *, order_id: int, quantities: Mapping[int, int]) -> None:
+def hold_instead(
+    session: Session, *, order_id: int, quantities: Mapping[int, int], low_at: int = LOW_AT
+) -> None:
     """Let an order hold these quantities instead of those it holds now.
 
     Raises:
@@ -181,11 +183,15 @@ def hold_instead(session: Session, *, order_id: int, quantities: Mapping[int, in
     """
     mine = Reservation.order_id == order_id
     held = _quantities(session, order_id, ReservationState.HELD)
+    taken: dict[int, int] = {}
     for product_id in sorted(held.keys() | quantities.keys()):
         more = quantities.get(product_id, 0) - held.get(product_id, 0)
-        if more and not _move(session, product_id, reserve=more):
+        if not more:  # its stock has no new version to tell of
+            continue
+        if not _move(session, product_id, reserve=more):
             available = session.get_one(Stock, product_id, populate_existing=True).available
             raise OutOfStock(product_id, more, available)
+        taken[product_id] = more
     session.execute(sa.delete(Reservation).where(mine))
     session.execute(
         sa.insert(Reservation),
@@ -194,7 +200,7 @@ def hold_instead(session: Session, *, order_id: int, quantities: Mapping[int, in
             for product_id, quantity in quantities.items()
         ],
     )
-    _tell(session, dict.fromkeys(held.keys() | quantities.keys(), 0))
+    _tell(session, taken, low_at=low_at)
 
 
 def hold_again(session: Session, *, order_id: int) -> bool:
@@ -215,7 +221,7 @@ def hold_again(session: Session, *, order_id: int) -> bool:
         .where(Reservation.order_id == order_id)
         .values(state=ReservationState.HELD)
     )
-    _tell(session, wanted)
+    _tell(session, wanted, low_at=LOW_AT)
     return True
 
 

@@ -140,6 +140,21 @@ def test_one_order_may_cross_both_thresholds(shop: Shop) -> None:
     )
 
 
+def test_a_changed_order_tells_only_of_stock_that_it_moves(shop: Shop) -> None:
+    same, more = shop.sell(quantity=10), shop.sell(quantity=10)
+    order_id = int(shop.place({same: 1, more: 1})["id"])
+
+    transact(
+        shop.database.sessions,
+        lambda session: stock.hold_instead(
+            session, order_id=order_id, quantities={same: 1, more: 6}, low_at=LOW_AT
+        ),
+    )
+
+    assert shop.told_types(f"stock/{same}") == ["stock.changed"] * 2
+    assert shop.told_types(f"stock/{more}") == ["stock.changed"] * 3 + ["stock.low"]
+
+
 def test_low_is_told_again_after_a_delivery(shop: Shop) -> None:
     product = shop.sell(quantity=6)
     _move(shop, product, -1)
