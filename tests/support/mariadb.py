@@ -94,6 +94,7 @@ class MariaDB(Server):
             "--no-defaults",
             f"--user={getpass.getuser()}",
             f"--datadir={self.data_dir}",
+            f"--tmpdir={_own_tmpdir(self.data_dir)}",
             f"--init-file={init_file}",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
@@ -132,6 +133,7 @@ def prepare_data_folder(target: Path) -> None:
             "--no-defaults",
             f"--user={getpass.getuser()}",
             f"--datadir={target}",
+            f"--tmpdir={_own_tmpdir(target)}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
             _LOG_FILE_SIZE,
@@ -157,6 +159,13 @@ def find_program(name: str) -> Path:
         " (Debian's mariadb-server-core and mariadb-client-core)."
     )
     return Path(found)
+
+
+def _own_tmpdir(data_dir: Path) -> Path:
+    """Make a folder for temporary tables; a server that starts empties the one it is given."""
+    folder = data_dir.with_name(f"{data_dir.name}-tmp")
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _kill_connection(cursor: pymysql.cursors.Cursor, connection_id: int) -> None:
