@@ -132,8 +132,10 @@ def list_products(
     """List what is on sale, newest first; an empty catalogue is filled from the feed first."""
     if sync_first and (caller is None or not caller.is_operator):
         raise syncs.SyncNotAllowed
-    if sync_first or _is_empty(reads):
+    if sync_first:
         syncs.sync_now(sessions, reads)
+    elif _is_empty(reads):
+        syncs.fill(sessions, reads)
     with reads() as session:
         rows = catalogue.list_page(
             session, wanted, limit=page.fetch, sort=page.sort, after=page.after

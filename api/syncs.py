@@ -139,7 +139,17 @@ def get_sync(run_id: RowId, _caller: Operator, reads: Reads) -> dict[str, Any]:
 
 def sync_now(sessions: db.Sessions, reads: db.Sessions) -> None:
     """Ask for a sync and wait a little for its end; a longer one goes on by itself."""
-    run_id = transact(sessions, sync.request)
+    _wait_for(transact(sessions, sync.request), reads)
+
+
+def fill(sessions: db.Sessions, reads: db.Sessions) -> None:
+    """Have an empty catalogue filled, and wait a little for it."""
+    run_id = transact(sessions, sync.request_first)
+    if run_id is not None:
+        _wait_for(run_id, reads)
+
+
+def _wait_for(run_id: int, reads: db.Sessions) -> None:
     ring(sync_products)
     ends_at = time.monotonic() + SYNC_WAIT_S
     while time.monotonic() < ends_at:

@@ -32,6 +32,7 @@ from shop.products import Product
 from shop.sync_report import Difference, Report, Tally
 
 LEASE = timedelta(seconds=60)
+FIRST_AGAIN_AFTER = timedelta(seconds=30)
 
 
 class SyncState(StrEnum):
@@ -125,6 +126,19 @@ def request(session: Session, *, dry_run: bool = False) -> int:
     session.add(run)
     session.flush()
     return run.id
+
+
+def request_first(session: Session) -> int | None:
+    """Ask for the first sync of an empty catalogue; None if one has just ended without success.
+
+    Anybody may cause it by looking, so a feed that is down is not asked at everybody's look.
+    """
+    last = session.scalar(
+        sa.select(SyncRun).where(SyncRun.dry_run.is_(False)).order_by(SyncRun.id.desc()).limit(1)
+    )
+    if last is None or last.ended_at is None:
+        return request(session) if last is None else last.id
+    return request(session) if clock.now(session) - last.ended_at >= FIRST_AGAIN_AFTER else None
 
 
 def get(session: Session, run_id: int) -> dict[str, Any]:

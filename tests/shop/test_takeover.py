@@ -199,6 +199,19 @@ def test_a_sync_is_run_every_so_often(shop: Shop, world: Sandbox) -> None:
     assert runs == [1, 0, 1, 0]
 
 
+def test_a_feed_that_is_down_is_not_asked_at_every_look(
+    shop: Shop, canned: CannedServer, supplier: Supplier
+) -> None:
+    canned.answer(500, b"")
+    first = transact(shop.database.sessions, sync.request_first)
+    waiting = transact(shop.database.sessions, sync.request_first)
+
+    sync.run_requested(shop.database.sessions, supplier)
+
+    assert first == waiting
+    assert transact(shop.database.sessions, sync.request_first) is None
+
+
 def test_a_sync_waits_for_the_one_that_runs(shop: Shop, stand_in: Supplier) -> None:
     transact(shop.database.sessions, sync.request)
     transact(shop.database.sessions, lambda session: sync._claim(session, stand_in, NOON))  # noqa: SLF001 - a worker in the middle of its work
