@@ -45,6 +45,15 @@ def busy_shop(busy_database: Database, gateway: FakeGateway) -> Shop:
     return Shop(busy_database, gateway)
 
 
+@pytest.fixture
+def hurried_shop(database_url: str, busy_shop: Shop, gateway: FakeGateway) -> Iterator[Shop]:
+    """Another door to the busy shop, where nobody waits for a lock."""
+    database = open_database(database_url, lock_wait_timeout_s=0)
+    speak_as_mysql(database.engine)
+    yield Shop(database, gateway)
+    database.engine.dispose()
+
+
 @pytest.fixture(scope="session")
 def _world(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     return Sandbox(nursery, tmp_path_factory.mktemp("world"))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from infra.db import CommitUnknown, Database, DatabaseDown, open_database
+from infra.db import CommitUnknown, Database, DatabaseBusy, DatabaseDown, open_database
 from shop import money
 from shop.checkout import (
     InFlight,
@@ -24,7 +24,7 @@ from shop.checkout import (
 from shop.orders import Order
 from shop.products import Product
 from shop.stock import OutOfStock
-from tests.shop.stage import BUYER, Level, Shop, as_told, at_once
+from tests.shop.stage import BUYER, Interruption, Level, Shop, as_told, at_once
 from tests.support.databases import speak_as_mysql
 from tests.support.gateway import FakeGateway
 from tests.support.mariadb import MariaDB
@@ -308,17 +308,33 @@ def test_buyers_of_the_same_two_products_never_block_each_other(busy_shop: Shop)
     assert busy_shop.level(first) == busy_shop.level(second) == Level(on_hand=100, reserved=20)
 
 
-def test_an_order_whose_stock_is_locked_for_too_long_is_in_flight(
-    database_url: str, database: Database, gateway: FakeGateway
+def test_an_order_that_waits_too_long_for_a_lock_is_in_flight(
+    busy_shop: Shop, hurried_shop: Shop
 ) -> None:
-    product = Shop(database, gateway).sell()
-    hurried = open_database(database_url, lock_wait_timeout_s=0)
-    with database.sessions.begin() as holder:
+    product = busy_shop.sell()
+    with busy_shop.database.sessions.begin() as holder:
         holder.get(Product, product, with_for_update=True)
 
         with pytest.raises(InFlight):
-            Shop(hurried, gateway).place({product: 1})
-    hurried.engine.dispose()
+            hurried_shop.place({product: 1})
+
+
+def test_a_product_cannot_be_withdrawn_while_it_is_being_ordered(
+    busy_shop: Shop, hurried_shop: Shop
+) -> None:
+    product = busy_shop.sell()
+    tried = []
+
+    def withdraw() -> None:
+        with pytest.raises(DatabaseBusy):
+            hurried_shop.withdraw(product)
+        tried.append(product)
+
+    Interruption(busy_shop.database, "INSERT INTO orders", withdraw)
+
+    busy_shop.place({product: 1})
+
+    assert tried == [product]
 
 
 def test_an_order_whose_commit_was_not_answered_is_found_by_its_key(

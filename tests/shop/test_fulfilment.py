@@ -8,6 +8,7 @@ import pytest
 
 from infra.db import Database
 from shop import fulfilment
+from shop.payments import Payment
 from tests.shop.stage import NOON, Level, Shop, as_told, at_once
 from tests.support.gateway import FakeGateway
 
@@ -178,6 +179,16 @@ def test_more_than_a_batch_is_delivered_in_one_run(busy_shop: Shop, gateway: Fak
 
     assert fulfilled == fulfilment.BATCH + 1
     assert busy_shop.level(product) == Level(on_hand=0, reserved=0)
+
+
+def test_an_order_whose_payment_is_locked_is_left_to_the_next_run(busy_shop: Shop) -> None:
+    order_id = busy_shop.paid({busy_shop.sell(): 1})
+    with busy_shop.database.sessions.begin() as holder:
+        holder.get(Payment, busy_shop.payment(order_id).id, with_for_update=True)
+
+        meanwhile = busy_shop.fulfil()
+
+    assert (meanwhile, busy_shop.fulfil()) == (0, 1)
 
 
 def test_two_workers_at_once_deliver_each_order_once(busy_shop: Shop) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from shop.gateways.protocol import Declined, NotSent, RefundRequest, Unknown
-from shop.refunds import AGAIN_AFTER, LEASE
+from shop.refunds import AGAIN_AFTER, LEASE, Refund
 from tests.shop.stage import NOON, Shop, as_told, at_once
 from tests.support.gateway import FakeGateway
 from tests.support.processes import eventually
@@ -148,6 +148,16 @@ def test_two_workers_at_once_give_each_refund_once(busy_shop: Shop, gateway: Fak
     assert gateway.given_back() == {f"refund:{order}:1:1": 6000 for order in owed}
     assert len(gateway.sent) == 20
     assert {busy_shop.status(order) for order in owed} == {"refunded"}
+
+
+def test_a_refund_that_is_being_claimed_is_skipped(busy_shop: Shop) -> None:
+    owed = _owed(busy_shop)
+    with busy_shop.database.sessions.begin() as holder:
+        holder.get(Refund, busy_shop.refund(owed).id, with_for_update=True)
+
+        meanwhile = busy_shop.give_back()
+
+    assert (meanwhile, busy_shop.give_back()) == (0, 1)
 
 
 def test_a_refund_under_way_is_not_taken_by_another_worker(

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from infra.db import transact
-from shop import outcomes
+from shop import outcomes, settlement
 from shop.gateways.protocol import Declined, Missing, NotSent, Succeeded, Unknown
 from shop.outcomes import SEND_AGAIN_AFTER
 from shop.settlement import LEASE, MOST_TRIES
@@ -404,6 +404,17 @@ def test_two_hundred_payments_are_charged_once_by_two_settlers_at_once(
     assert gateway.captured() == {f"{order}:1": 6000 for order in orders}
     assert sorted(gateway.sent) == sorted(f"{order}:1" for order in orders)
     assert {busy_shop.status(order) for order in orders} == {"paid"}
+
+
+def test_payments_that_are_being_claimed_are_skipped(busy_shop: Shop, hurried_shop: Shop) -> None:
+    order_id = busy_shop.place_one()
+    with busy_shop.database.sessions.begin() as session:
+        claims = settlement.claim(session, token="mine", limit=200, gateway="fake", now=NOON)
+
+        others = busy_shop.claim()
+
+    assert [claim.order_id for claim in claims] == [order_id]
+    assert others == []
 
 
 def test_no_transaction_is_open_while_the_gateway_is_called(
