@@ -149,6 +149,14 @@ class Settings(BaseSettings):
         """Give the same settings without secrets that this process has no use for."""
         return self.model_copy(update=dict.fromkeys(secrets))
 
+    @field_validator("public_product_api")
+    @classmethod
+    def _refuse_other_schemes(cls, value: str | None) -> str | None:
+        if value is not None and not value.lower().startswith(("http://", "https://")):
+            msg = "it must begin with http:// or https://"
+            raise ValueError(msg)
+        return value
+
     @property
     def uses_embedded_database(self) -> bool:
         """True when no database server is configured."""

@@ -160,6 +160,14 @@ def test_real_product_feed_wins_over_the_stand_in() -> None:
     assert Settings().feed_url is None
 
 
+@pytest.mark.parametrize("feed", ["file:///etc/passwd", "shop.example/products", "ftp://a/"])
+def test_a_product_feed_is_read_over_http(monkeypatch: pytest.MonkeyPatch, feed: str) -> None:
+    monkeypatch.setenv("PUBLIC_PRODUCT_API", feed)
+
+    with pytest.raises(Misconfigured, match="PUBLIC_PRODUCT_API is wrong: it must begin with http"):
+        load_settings()
+
+
 @pytest.mark.parametrize(
     ("key", "base_url", "source"),
     [
