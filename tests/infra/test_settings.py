@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 
 from infra.errors import Misconfigured
@@ -201,3 +202,25 @@ def test_loopback_is_recognised(address: str) -> None:
 @pytest.mark.parametrize("address", ["0.0.0.0", "https://127.0.0.1.example.org", "db", ""])  # noqa: S104 - not bound
 def test_other_address_is_not_taken_for_loopback(address: str) -> None:
     assert not is_loopback(address)
+
+
+def test_origins_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", "https://Shop.example.org, http://localhost:5173")
+
+    assert load_settings().cors_origins == ("https://shop.example.org", "http://localhost:5173")
+
+
+@pytest.mark.parametrize("origin", ["*", "shop.example.org", "https://a.example/path", "null"])
+def test_origin_that_is_none_stops_the_start(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", f"https://shop.example.org,{origin}")
+
+    with pytest.raises(Misconfigured, match=r"^CORS_ORIGINS is wrong: each origin looks like"):
+        load_settings()
+
+
+def test_process_lets_go_of_secrets_that_are_not_its_own() -> None:
+    held = Settings(_env_file=None, secret_key=SecretStr("x" * 32), mysql_password=SecretStr("y"))
+
+    kept = held.without("secret_key")
+
+    assert (kept.secret_key, kept.mysql_password) == (None, SecretStr("y"))
