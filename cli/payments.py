@@ -37,6 +37,7 @@ def reconcile(
     # Slow to import, and every other command does without.
     from rich.console import Console  # noqa: PLC0415
 
+    from infra import logs  # noqa: PLC0415
     from infra.db import open_database  # noqa: PLC0415
     from shop import reconciliation  # noqa: PLC0415
     from shop.gateways.choice import open_gateway  # noqa: PLC0415
@@ -44,6 +45,7 @@ def reconcile(
     wanted = _day(day)
     settings = _with_running_gateway(load_settings())
     database, gateway = open_database(settings.database), open_gateway(settings)
+    logs.configure(settings, service="cli")
     with Console(stderr=True).status(f"Comparing {wanted} with the gateway {gateway.name} ..."):
         report = reconciliation.compare(database.sessions, gateway, wanted)
     database.engine.dispose()

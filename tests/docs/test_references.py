@@ -45,7 +45,8 @@ def test_make_targets_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_of_tradepost_exist(page: Path) -> None:
-    commands = set(re.findall(r"app\.(?:command\(\)|add_typer)\((\w+)\.", (ROOT / "cli/app.py").read_text()))
+    declared = r"app\.(?:command\(\)|add_typer)\((\w+)\."
+    commands = set(re.findall(declared, (ROOT / "cli/app.py").read_text()))
     text = "\n".join([*code_spans(page), *blocks(page, "sh")])
 
     named = set(re.findall(r"(?:\btradepost|-m cli) ([a-z]+)\b", text))
