@@ -43,6 +43,11 @@ def check_start(settings: Settings) -> None:
         raise Misconfigured(
             f"API_PORT and FLOWER_PORT are both {settings.api_port}: set one to another port."
         )
+    if settings.payment_gateway == "stripe" and settings.stripe_api_key is None:
+        raise Misconfigured(
+            "STRIPE_API_KEY is missing: set it to the secret key of the account, or remove "
+            "PAYMENT_GATEWAY to use the stand-in."
+        )
     require_free(settings.api_host, settings.api_port, setting="API_PORT")
     require_free("127.0.0.1", settings.flower_port, setting="FLOWER_PORT")
     check_servers(settings)

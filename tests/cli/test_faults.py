@@ -110,6 +110,13 @@ def test_unreachable_server_is_named_without_its_password(
     assert "s3cret" not in said
 
 
+def test_stripe_without_its_key_is_named(try_start: Tried) -> None:
+    code, said = try_start(PAYMENT_GATEWAY="stripe")
+
+    assert code == 2
+    assert_one_sentence(said, naming="STRIPE_API_KEY")
+
+
 def test_url_without_a_readable_port_is_a_wrong_setting(try_start: Tried) -> None:
     code, said = try_start(BROKER_URL="redis://127.0.0.1:port/0")
 

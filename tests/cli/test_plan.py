@@ -11,7 +11,8 @@ from infra.settings import Settings, load_settings
 SECRETS = {
     "FINNHUB_API_KEY": "fh-key",
     "STRIPE_API_KEY": "sk-key",
-    "STRIPE_WEBHOOK_SECRET": "wh-secret",
+    "GATEWAY_WEBHOOK_SECRET": "wh-secret-of-the-stand-in",
+    "STRIPE_WEBHOOK_SECRET": "wh-secret-of-stripe",
     "SECRET_KEY": "sign" * 8,
     "FLOWER_BASIC_AUTH": "me:flowers",
 }
@@ -91,7 +92,7 @@ def test_each_program_is_given_only_the_secrets_it_uses(
         "redis": set(),
         "migrations": set(),
         "sandbox": set(),
-        "api": {"SECRET_KEY", "STRIPE_WEBHOOK_SECRET"},
+        "api": {"SECRET_KEY", "GATEWAY_WEBHOOK_SECRET", "STRIPE_WEBHOOK_SECRET"},
         "worker-payments": {"STRIPE_API_KEY"},
         "worker-market": {"FINNHUB_API_KEY"},
         "beat": set(),

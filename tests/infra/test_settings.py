@@ -19,6 +19,12 @@ from infra.settings import FINNHUB_URL, Settings, is_loopback, load_settings
         ("RESERVATION_TTL_S", "-1"),
         ("AUTH_MODE", "off"),
         ("PAYMENT_GATEWAY", "paypal"),
+        ("GATEWAY_WEBHOOK_SECRET", "too-short"),
+        ("GATEWAY_WEBHOOK_SECRET", " , "),
+        (
+            "STRIPE_WEBHOOK_SECRET",
+            "whsec_of_a_good_length,whsec_another_of_them,whsec_a_third_one_too",
+        ),
         ("CURRENCY", "usd"),
         ("LOG_LEVEL", "LOUD"),
     ],
