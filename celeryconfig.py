@@ -39,7 +39,7 @@ task_soft_time_limit = 45
 task_time_limit = 60
 
 broker_transport_options = {
-    "visibility_timeout": 300,  # more than any hard time limit
+    "visibility_timeout": 1800,  # three times the longest hard time limit
     "unacked_restore_interval": 5,  # look for stranded messages every 5 s ...
     "unacked_restore_throttle": 1,  # ... on each look, not on every tenth
     "socket_connect_timeout": 2,  # the default waits for ever

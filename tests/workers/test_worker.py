@@ -1,0 +1,179 @@
+"""A real worker: it lives, it says so, and nothing in the broker can stop it."""
+
+import base64
+import json
+import pickle
+import signal
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import redis
+import sqlalchemy as sa
+
+from infra.db import Database
+from shop.orders import Order
+from tests.cli.fakes import is_running
+from tests.support.fleet import Fleet
+from tests.support.processes import Child, eventually
+from tests.support.sandbox import Sandbox
+from tests.support.valkey import Valkey
+from tests.workers.conftest import PlaceOrder
+
+
+def message(task: str, body: bytes, *, content_type: str = "application/json") -> str:
+    """Make a message as Celery writes it to Redis."""
+    task_id = str(uuid4())
+    return json.dumps(
+        {
+            "body": base64.b64encode(body).decode(),
+            "content-encoding": "utf-8",
+            "content-type": content_type,
+            "headers": {"lang": "py", "task": task, "id": task_id, "root_id": task_id},
+            "properties": {
+                "correlation_id": task_id,
+                "delivery_mode": 2,
+                "delivery_info": {"exchange": "", "routing_key": "payments"},
+                "priority": 0,
+                "body_encoding": "base64",
+                "delivery_tag": str(uuid4()),
+            },
+        }
+    )
+
+
+BELL = message("payments.settle", b"[[], {}, {}]")
+PICKLED = pickle.dumps(([], {}, {}))
+POISON = (
+    "this is not JSON",
+    b"\xff\xfe",
+    "{}",
+    "[1, 2]",
+    "null",
+    message("no.such.task", b"[[], {}, {}]"),
+    message("payments.settle", b"not json"),
+    message("payments.settle", b"[[1, 2], {}, {}]"),
+    message("payments.settle", PICKLED, content_type="application/x-python-serialize"),
+)
+SWEPT_EACH_SECOND = ("payments.settle", "orders.fulfil", "events.publish")
+TASKS_ON_PAYMENTS = 5
+
+
+@pytest.fixture
+def worker(fleet: Fleet) -> Child:
+    return fleet.worker(("payments",), concurrency=1)
+
+
+def heartbeat_of(child: Child, tmp_path: Path) -> float:
+    return (tmp_path / "fleet" / f"{child.name}.heartbeat").stat().st_mtime
+
+
+def test_worker_goes_on_after_messages_that_are_none(
+    worker: Child, broker: "redis.Redis", sandbox: Sandbox, place_order: PlaceOrder
+) -> None:
+    order_id = place_order()
+
+    broker.lpush("payments", *POISON, BELL)
+
+    eventually(lambda: sandbox.ledger().charges_of(order_id))
+    assert worker.is_running
+
+
+def test_same_message_a_thousand_times_charges_once(
+    worker: Child,
+    broker: "redis.Redis",
+    sandbox: Sandbox,
+    place_order: PlaceOrder,
+) -> None:
+    order_id = place_order()
+
+    broker.lpush("payments", *[BELL] * 1000)
+
+    eventually(lambda: broker.llen("payments") == 0, timeout_s=30)
+    assert len(sandbox.ledger().charges_of(order_id)) == 1
+
+
+def test_heartbeat_is_touched_while_there_is_nothing_to_do(worker: Child, tmp_path: Path) -> None:
+    before = heartbeat_of(worker, tmp_path)
+
+    eventually(lambda: heartbeat_of(worker, tmp_path) > before, timeout_s=5)
+
+
+def test_heartbeat_of_beat_is_touched(fleet: Fleet, tmp_path: Path) -> None:
+    beat = fleet.beat()
+    before = heartbeat_of(beat, tmp_path)
+
+    eventually(lambda: heartbeat_of(beat, tmp_path) > before, timeout_s=5)
+
+
+def test_sigterm_lets_the_task_in_hand_finish(
+    worker: Child,
+    broker: "redis.Redis",
+    sandbox: Sandbox,
+    place_order: PlaceOrder,
+    database: Database,
+) -> None:
+    sandbox.fault("gateway", "slow", times=1, delay_s=1.5)
+    order_id = place_order()
+    broker.lpush("payments", BELL)
+    eventually(lambda: sandbox.struck("gateway", "slow"))
+
+    worker.send(signal.SIGTERM)
+
+    assert worker.wait(10) == 0
+    with database.reads() as session:
+        assert session.scalar(sa.select(Order.status).where(Order.id == order_id)) == "paid"
+
+
+def test_idle_worker_ends_at_once(worker: Child) -> None:
+    worker.send(signal.SIGTERM)
+
+    assert worker.wait(5) == 0
+
+
+def test_children_do_not_outlive_a_killed_worker(worker: Child) -> None:
+    children = eventually(worker.children)
+
+    worker.kill()
+
+    eventually(lambda: not any(map(is_running, children)), timeout_s=5)
+
+
+def test_worker_takes_work_again_after_redis_was_away(
+    worker: Child, valkey: Valkey, sandbox: Sandbox, place_order: PlaceOrder
+) -> None:
+    valkey.kill()
+    valkey.restart()
+    order_id = place_order()
+
+    with valkey.client() as broker:
+        broker.lpush("payments", BELL)
+
+    eventually(lambda: sandbox.ledger().charges_of(order_id), timeout_s=30)
+
+
+def test_queue_with_a_typo_is_an_error_and_not_a_queue_that_nobody_reads(fleet: Fleet) -> None:
+    worker = fleet.worker(("paymets",), wait=False)
+
+    assert worker.wait() != 0
+    assert "paymets" in worker.log()
+
+
+def test_wrong_setting_ends_the_worker_with_its_name(fleet: Fleet) -> None:
+    worker = fleet.worker(("payments",), env={"RESERVATION_TTL_S": "soon"}, wait=False)
+
+    assert worker.wait() != 0
+    assert "RESERVATION_TTL_S is wrong" in worker.log().splitlines()[-1]
+
+
+def test_stopped_workers_find_no_heap_of_messages(
+    fleet: Fleet, broker: "redis.Redis", cache: "redis.Redis"
+) -> None:
+    fleet.beat(wait=False)
+    fleet.beat()
+    bells = [f"bell:{task}" for task in SWEPT_EACH_SECOND]
+    eventually(lambda: cache.exists(*bells) == len(bells))
+
+    eventually(lambda: cache.ttl(bells[0]) <= 2)
+
+    assert broker.llen("payments") <= TASKS_ON_PAYMENTS
