@@ -1,0 +1,121 @@
+"""Ringing: a thousand rings are one message, and a broker that is away is no reason to fail."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.support.fleet import Fleet
+from tests.support.processes import ROOT, Nursery, clean_environment, eventually
+from tests.support.sandbox import Sandbox
+from tests.support.valkey import Valkey
+from tests.workers.conftest import PlaceOrder
+
+_RING = """
+import sys, time
+from workers.bells import ring
+from workers.payments import settle
+began = time.monotonic()
+for _ in range(int(sys.argv[1])):
+    ring(settle)
+print(time.monotonic() - began)
+"""
+
+
+@pytest.fixture
+def env(valkey: Valkey) -> dict[str, str]:
+    return {"BROKER_URL": valkey.url(0), "CACHE_URL": valkey.url(2)}
+
+
+def ring(env: dict[str, str], count: int = 1) -> float:
+    """Ring from a process of its own; return how long the rings took."""
+    done = subprocess.run(
+        [sys.executable, "-c", _RING, str(count)],
+        cwd=ROOT,
+        env=clean_environment(env),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout.splitlines()[-1])  # below what is logged
+
+
+def test_thousand_rings_are_one_message(env: dict[str, str], broker: "redis.Redis") -> None:
+    ring(env, 1000)
+
+    assert broker.llen("payments") == 1
+
+
+def test_ring_after_somebody_came_is_a_new_message(
+    env: dict[str, str], broker: "redis.Redis", cache: "redis.Redis"
+) -> None:
+    ring(env)
+    cache.delete("bell:payments.settle")
+
+    ring(env)
+
+    assert broker.llen("payments") == 2
+
+
+def test_broker_away_is_no_reason_to_fail_or_to_wait(env: dict[str, str], valkey: Valkey) -> None:
+    valkey.kill()
+
+    assert ring(env, 1000) < 1
+
+
+def test_frozen_broker_costs_the_caller_its_budget_and_no_more(
+    env: dict[str, str], valkey: Valkey
+) -> None:
+    valkey.freeze()
+
+    took_s = ring(env, 100)
+
+    valkey.thaw()
+    assert took_s < 2
+
+
+def test_broker_without_memory_is_no_reason_to_fail(
+    env: dict[str, str], broker: "redis.Redis"
+) -> None:
+    broker.config_set("maxmemory", 1)
+
+    ring(env, 10)
+
+
+def test_queue_without_memory_is_no_reason_to_fail(
+    env: dict[str, str], processes: Nursery, tmp_path: Path
+) -> None:
+    full = Valkey(processes, tmp_path)
+    full.start()
+    with full.client() as client:
+        client.config_set("maxmemory", 1)
+
+    ring({**env, "BROKER_URL": full.url()}, 10)
+
+
+def test_lost_bell_is_found_by_the_sweep(
+    fleet: Fleet, sandbox: Sandbox, cache: "redis.Redis", place_order: PlaceOrder
+) -> None:
+    fleet.worker(("payments",), wait=False)
+    fleet.beat()
+    cache.set("bell:payments.settle", 1, ex=5)
+
+    order_id = place_order()
+
+    # The mark of the lost bell fades after five seconds, and beat ticks every second.
+    eventually(lambda: sandbox.ledger().charges_of(order_id), timeout_s=8)
+
+
+def test_due_payment_that_nobody_rang_for_is_found_within_seconds(
+    fleet: Fleet, sandbox: Sandbox, place_order: PlaceOrder
+) -> None:
+    fleet.worker(("payments",), wait=False)
+    fleet.beat()
+
+    order_id = place_order()
+
+    eventually(lambda: sandbox.ledger().charges_of(order_id), timeout_s=5)
