@@ -15,7 +15,7 @@ from tests.support.processes import Nursery
 from tests.support.sandbox import Sandbox
 from tests.support.stripe_front import API_KEY, StripeFront
 
-POOL_SIZE = 60
+POOL_SIZE = 100
 
 
 @pytest.fixture
