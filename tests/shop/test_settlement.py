@@ -1,18 +1,16 @@
 """A due payment is claimed, charged and settled, by one worker at a time."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
 from infra.db import transact
-from shop import outcomes, settlement
+from shop import outcomes
 from shop.gateways.protocol import Declined, Missing, NotSent, Succeeded, Unknown
 from shop.outcomes import SEND_AGAIN_AFTER
 from shop.settlement import LEASE, MOST_TRIES
-from tests.shop.stage import NOON, Level, Shop, as_told, at_once
+from tests.shop.stage import NOON, Level, Shop, as_told
 from tests.support.gateway import FakeGateway
-from tests.support.processes import eventually
 
 
 def test_a_due_payment_is_paid(shop: Shop, gateway: FakeGateway) -> None:
@@ -347,95 +345,3 @@ def test_an_answer_settled_twice_is_booked_once(shop: Shop) -> None:
 
     assert settled == [1, 0]
     assert len(shop.ledger(order_id)) == 2
-
-
-def test_a_full_batch_calls_for_help_and_goes_on(each_shop_of_three: Shop) -> None:
-    shop = each_shop_of_three
-    orders = [shop.place_one() for _ in range(7)]
-
-    settled = shop.settle()
-
-    assert settled == 7
-    assert shop.rung == 2
-    assert set(map(shop.status, orders)) == {"paid"}
-
-
-def test_a_claim_is_never_larger_than_the_gateway_takes_at_once(each_shop_of_three: Shop) -> None:
-    shop = each_shop_of_three
-    orders = [shop.place_one() for _ in range(4)]
-    gates = [shop.gateway.hold(f"{order}:1") for order in orders]  # type: ignore[attr-defined] # the fake
-    with ThreadPoolExecutor(1) as thread:
-        run = thread.submit(shop.settle)
-
-        eventually(lambda: shop.payment(orders[2]).lease_token)
-        fourth = shop.payment(orders[3]).lease_token
-        for gate in gates:
-            gate.set()
-
-    assert fourth is None
-    assert run.result() == 4
-
-
-def test_a_slow_call_delays_only_itself(busy_shop: Shop, gateway: FakeGateway) -> None:
-    slow, quick = busy_shop.place_one(), busy_shop.place_one()
-    answered = gateway.hold(f"{slow}:1")
-    with ThreadPoolExecutor(1) as thread:
-        run = thread.submit(busy_shop.settle)
-        try:
-            eventually(lambda: busy_shop.status(quick) == "paid", timeout_s=5)
-            meanwhile = busy_shop.status(slow)
-        finally:
-            answered.set()
-
-    assert meanwhile == "pending"
-    assert run.result() == 2
-    assert busy_shop.status(slow) == "paid"
-
-
-def test_two_hundred_payments_are_charged_once_by_two_settlers_at_once(
-    busy_shop: Shop, gateway: FakeGateway
-) -> None:
-    gateway.max_in_flight = 20
-    product = busy_shop.sell(quantity=200)
-    orders = [int(busy_shop.place({product: 1})["id"]) for _ in range(200)]
-
-    at_once([busy_shop.settle, busy_shop.settle])
-
-    assert gateway.captured() == {f"{order}:1": 6000 for order in orders}
-    assert sorted(gateway.sent) == sorted(f"{order}:1" for order in orders)
-    assert {busy_shop.status(order) for order in orders} == {"paid"}
-
-
-def test_payments_that_are_being_claimed_are_skipped(busy_shop: Shop, hurried_shop: Shop) -> None:
-    order_id = busy_shop.place_one()
-    with busy_shop.database.sessions.begin() as session:
-        claims = settlement.claim(session, token="mine", limit=200, gateway="fake", now=NOON)
-
-        others = busy_shop.claim()
-
-    assert [claim.order_id for claim in claims] == [order_id]
-    assert others == []
-
-
-def test_no_transaction_is_open_while_the_gateway_is_called(
-    busy_shop: Shop, gateway: FakeGateway
-) -> None:
-    order_id = busy_shop.place_one()
-    answered = gateway.hold(f"{order_id}:1")
-    with ThreadPoolExecutor(1) as thread:
-        run = thread.submit(busy_shop.settle)
-        try:
-            eventually(lambda: busy_shop.payment(order_id).lease_token)
-            claims = busy_shop.claim(now=NOON + LEASE)
-        finally:
-            answered.set()
-
-    assert [claim.order_id for claim in claims] == [order_id]
-    assert run.result() == 0
-
-
-@pytest.fixture
-def each_shop_of_three(shop: Shop, gateway: FakeGateway) -> Shop:
-    """A shop whose gateway takes three calls at once."""
-    gateway.max_in_flight = 3
-    return shop
