@@ -1,0 +1,230 @@
+"""What `make run` starts, on real input: ordered, paid, completed, seen live, stopped, kept."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.db import Database
+from shop.events import TOPICS as SHOP_TOPICS
+from tests.e2e.conftest import StartRun
+from tests.support import invariants
+from tests.support.processes import eventually
+from tests.support.run import FLOWER_LOGIN, WholeRun
+from tests.support.sse import EventStream, Received
+
+OLD_ORDER: dict[str, Any] = {"user_id": 1, "products": [1, 2], "total_amount": 100}
+QUOTE_KEYS = {"c", "d", "dp", "h", "l", "o", "pc", "t"}
+
+
+@pytest.fixture(scope="module")
+def run(start_run: StartRun) -> WholeRun:
+    """A run in which paid orders wait two seconds before they are fulfilled."""
+    run = start_run(FULFILMENT_DELAY_S="2")
+    eventually(lambda: run.get("/products/"), what="the first sync")
+    return run
+
+
+@pytest.fixture
+def database(run: WholeRun) -> Iterator[Database]:
+    opened = run.database()
+    yield opened
+    opened.engine.dispose()
+
+
+def story_of(order_id: int, stream: EventStream, last: str) -> list[Received]:
+    """Read a stream until an order has come to a state; return the order's events."""
+    story = []
+    for event in stream.events():
+        if event.data.get("subject") == f"orders/{order_id}":
+            story.append(event)
+            if event.type == last:
+                break
+    return story
+
+
+def test_it_answers(run: WholeRun) -> None:
+    assert run.get("/auth/ping")["status"] == "ok"
+    assert run.get("/readyz")["ready"]
+
+
+def test_empty_catalogue_has_filled_itself(run: WholeRun) -> None:
+    assert run.get("/products/1")["price"] == 50
+    assert run.get("/products/2")["price"] == 33.33
+    assert run.get("/products/1")["quantity"] <= 100
+
+
+def test_order_in_the_old_form_is_paid_and_then_completed(run: WholeRun) -> None:
+    placed = run.order(**OLD_ORDER)
+
+    assert placed["total"] == 100
+    run.wait_for(placed["id"], "paid")
+    run.wait_for(placed["id"], "completed")
+    assert run.ledger().kept(placed["id"]) == 10_000
+
+
+def test_order_of_ten_of_one_product_costs_ten_fees(run: WholeRun) -> None:
+    placed = run.order(id=1, quantity=10)
+
+    assert (placed["subtotal"], placed["fee"], placed["total"]) == (500, 100, 600)
+    run.wait_for(placed["id"], "completed")
+
+
+def test_wrong_total_is_told_the_right_one(run: WholeRun) -> None:
+    with run.http() as http:
+        answer = http.post("/orders/", json={**OLD_ORDER, "total_amount": 99})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "price_changed")
+    assert answer.json()["total"] == 100
+
+
+def test_order_is_seen_live_by_a_subscriber(run: WholeRun) -> None:
+    with EventStream(run.url("api"), topics="orders,market.quotes") as stream:
+        stream.take(1)
+        placed = run.order(**OLD_ORDER)
+        story = story_of(placed["id"], stream, last="order.completed")
+
+    assert [event.type for event in story] == ["order.placed", "order.paid", "order.completed"]
+    assert [event.data["version"] for event in story] == [1, 2, 3]
+    assert story[-1].data["data"]["status"] == "completed"
+
+
+def test_order_is_seen_by_a_plain_redis_reader(run: WholeRun) -> None:
+    placed = run.order(**OLD_ORDER)
+    run.wait_for(placed["id"], "completed")
+
+    with run.redis() as client:
+        subject = f"orders/{placed['id']}"
+        eventually(lambda: len(entries_of(client, subject)) == 3)
+        assert entries_of(client, subject) == ["order.placed", "order.paid", "order.completed"]
+
+
+def entries_of(client: Any, subject: str) -> list[str]:
+    ((_, entries),) = client.xread({"events:orders": "0"})
+    return [fields["type"] for _, fields in entries if fields["subject"] == subject]
+
+
+def test_quote_has_the_keys_of_the_source_and_is_seen_live(run: WholeRun) -> None:
+    with EventStream(
+        run.url("api"), topics="market.quotes", last_event_id="market.quotes:1-0"
+    ) as stream:
+        quote = run.get("/market/quote", symbol="AAPL")
+        event = next(event for event in stream.events() if event.type == "quote.updated")
+
+    assert quote.keys() >= QUOTE_KEYS
+    assert quote["source"] == "simulated"
+    assert event.data["source"] == "/tradepost/market.quotes"
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/market/company", {"symbol": "AAPL"}),
+        ("/market/news", {"symbol": "AAPL"}),
+        ("/market/forex", {"base": "USD"}),
+        ("/market/crypto", {"symbol": "BTC"}),
+    ],
+)
+def test_market_answers(run: WholeRun, path: str, query: dict[str, str]) -> None:
+    assert run.get(path, **query)
+
+
+def test_payments_can_be_rung_by_hand(run: WholeRun) -> None:
+    with run.http() as http:
+        assert http.get("/payments/start").status_code == 202
+        assert http.post("/payments/start").status_code == 202
+
+
+def test_documentation_needs_no_other_host(run: WholeRun) -> None:
+    with run.http() as http:
+        page = http.get("/docs").text
+
+    loaded = re.findall(r"""(?:src|href|url)\s*[=:(]\s*["']?([^"'\s)>]+)""", page)
+    assert loaded
+    assert [url for url in loaded if "//" in url] == []
+
+
+def test_front_page_leads_on(run: WholeRun) -> None:
+    links = run.get("/")["links"]
+
+    assert links["docs"] == "/docs"
+    assert links["flower"] == run.url("flower")
+
+
+def test_flower_lists_the_workers_to_those_who_may_see(run: WholeRun) -> None:
+    with run.http("flower") as http:
+        assert http.get("/api/workers").status_code == 401
+        listed = eventually(lambda: workers_in(http), timeout_s=30)
+
+    assert {name.partition("@")[0] for name in listed} == {"worker-payments", "worker-market"}
+
+
+def workers_in(http: httpx.Client) -> Any:
+    known = http.get("/api/workers", auth=FLOWER_LOGIN, params={"refresh": "true"}).json()
+    return known if len(known) == 2 else None
+
+
+def test_product_withdrawn_before_fulfilment_is_refunded(run: WholeRun) -> None:
+    placed = run.order(id=20, quantity=1)
+    run.wait_for(placed["id"], "paid")
+
+    with run.http() as http:
+        assert http.delete("/products/20").is_success
+
+    shown = run.wait_for(placed["id"], "refunded")
+    assert shown["refunded"] == shown["total"]
+    assert run.ledger().kept(placed["id"]) == 0
+    assert len(run.ledger().charges_of(placed["id"])) == 1
+
+
+def test_declined_card_ends_the_order_and_gives_the_stock_back(run: WholeRun) -> None:
+    before = run.get("/products/19")["quantity"]
+
+    placed = run.order(
+        items=[{"product_id": 19, "quantity": 3}], payment_token="tok_insufficient_funds"
+    )
+
+    run.wait_for(placed["id"], "payment_failed")
+    assert run.get("/products/19")["quantity"] == before
+    assert run.ledger().kept(placed["id"]) == 0
+
+
+def test_everything_that_happened_is_right(run: WholeRun, database: Database) -> None:
+    placed = run.order(**OLD_ORDER)
+
+    eventually(lambda: invariants.is_quiet(database, [placed["id"]]), timeout_s=30)
+
+    with run.redis() as client:
+        eventually(lambda: invariants.are_level(database, client, SHOP_TOPICS))
+        invariants.check_all(
+            database, client, run.ledger(), accepted=[placed["id"]], topics=SHOP_TOPICS
+        )
+
+
+def test_second_start_after_a_stop_continues_with_the_same_data(start_run: StartRun) -> None:
+    run = start_run()
+    eventually(lambda: run.get("/products/"), what="the first sync")
+    placed = run.order(**OLD_ORDER)
+    run.wait_for(placed["id"], "paid")
+    occupied = run.footprint()
+
+    took_s = run.stop()
+
+    assert took_s < 10
+    assert occupied.left() == (set(), set())
+    assert run.services == {}
+    run.start()
+    assert run.get(f"/orders/{placed['id']}")["total"] == 100
+    run.wait_for(placed["id"], "completed")
+    assert len(run.ledger().charges) == 1
+
+
+def test_nothing_is_left_after_the_parent_is_killed(start_run: StartRun) -> None:
+    run = start_run()
+    occupied = run.footprint()
+
+    run.child.kill()
+
+    eventually(lambda: occupied.left() == (set(), set()), timeout_s=10)
