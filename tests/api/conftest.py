@@ -104,6 +104,7 @@ class Starter:
         self._tmp_path_factory = tmp_path_factory
 
     def __call__(self, auth_mode: str, **env: str) -> Api:
+        self._valkey.start()
         home = self._tmp_path_factory.mktemp("api")
         shutil.copyfile(sqlite_template(self._shared_dir), home / "tradepost.db")
         settings = {
@@ -118,6 +119,12 @@ class Starter:
         }
         fleet = Fleet(self._nursery, settings, home)
         return Api(fleet.api(path="/healthz"), settings["DATABASE_URL"])
+
+
+@pytest.fixture(autouse=True)
+def _redis_runs(valkey_server: Valkey) -> None:
+    # An API is shared by many tests; one before may have ended the Redis it speaks to.
+    valkey_server.start()
 
 
 @pytest.fixture(scope="session")

@@ -94,6 +94,7 @@ class People:
 
 @pytest.fixture(scope="module")
 def stage(api_of: Starter, valkey_server: Valkey) -> Iterator[Stage]:
+    valkey_server.start()
     made = Stage(api_of, valkey_server.url(SHARED_DB))
     yield made
     made.close()
@@ -107,6 +108,7 @@ def people(stage: Stage) -> People:
 @pytest.fixture
 def own_stage(api_of: Starter, valkey_server: Valkey) -> Iterator[Stage]:
     """An API of the test's own, which it may end."""
+    valkey_server.start()
     made = Stage(api_of, valkey_server.url(OWN_DB))
     yield made
     made.close()

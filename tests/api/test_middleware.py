@@ -12,6 +12,7 @@ from api import errors
 from api.access_log import NO_ROUTE, Answered
 from api.middleware import RequestLog, SlashAlias
 from tests.api.conftest import Api, Person
+from tests.support.processes import eventually
 
 
 class Desk:
@@ -137,11 +138,15 @@ async def test_post_without_the_slash_keeps_its_body(desk: Desk) -> None:
     assert (answer.status_code, answer.json()) == (201, {"a": 1})
 
 
+def lines_with(api: Api, text: str) -> list[str]:
+    return [line for line in api.log().splitlines() if text in line]
+
+
 def test_log_line_is_json_with_ids(closed_api: Api, person: Person) -> None:
     with closed_api.client(person.token, **{"X-Request-ID": "find-me-1"}) as client:
         client.get("/auth/me?x=hidden")
 
-    [line] = [line for line in closed_api.log().splitlines() if '"find-me-1"' in line]
+    [line] = eventually(lambda: lines_with(closed_api, '"find-me-1"'))
     told = json.loads(line)
     assert {name: told[name] for name in ("event", "service", "method", "path", "status")} == {
         "event": "request",

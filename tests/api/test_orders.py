@@ -331,10 +331,10 @@ def test_pages_keep_their_filter(front: Shopfront, customer: Visitor) -> None:
 
 
 def test_a_dead_redis_does_not_refuse_an_order(
-    front: Shopfront, customer: Visitor, valkey: Valkey
+    front: Shopfront, customer: Visitor, fragile_valkey: Valkey
 ) -> None:
     product = front.sell()
-    valkey.kill()
+    fragile_valkey.kill()
 
     answers = [customer.http.post("/orders/", json={"id": product}) for _ in range(3)]
 
@@ -343,10 +343,10 @@ def test_a_dead_redis_does_not_refuse_an_order(
 
 
 def test_a_frozen_redis_does_not_refuse_an_order(
-    front: Shopfront, customer: Visitor, valkey: Valkey
+    front: Shopfront, customer: Visitor, fragile_valkey: Valkey
 ) -> None:
     product = front.sell()
-    valkey.freeze()
+    fragile_valkey.freeze()
 
     answer = customer.http.post("/orders/", json={"id": product})
 

@@ -36,9 +36,10 @@ async def make_market(
 
     async def make(ring: Callable[[], object] = lambda: drain(desk)) -> Market:
         client = redis.connect_async(valkey.url(2), timeout_s=1)
+        others = count_ears(valkey)  # an API that other tests share listens too
         asking = Asking(client, name="market", ring=lambda: void(ring()))
         opened.append((asyncio.create_task(asking.listen()), client))
-        await asyncio.to_thread(eventually, lambda: count_ears(valkey) == len(opened))
+        await asyncio.to_thread(eventually, lambda: count_ears(valkey) > others)
         return Market(asking=asking, reads=database.reads)
 
     yield make
