@@ -145,5 +145,5 @@ def test_stock_is_conserved_whatever_happens(each_database: Database) -> None:
         database = each_database
 
     run_state_machine_as_test(
-        Here, settings=settings(max_examples=12, stateful_step_count=12, deadline=None)
+        Here, settings=settings(max_examples=10, stateful_step_count=10, deadline=None)
     )
