@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -120,7 +121,11 @@ class Plant:
 
     def statuses(self) -> set[str]:
         """Tell which states the accepted orders are in."""
-        return {self.shown(order_id)["status"] for order_id in self.accepted}
+        return set(self.count_by_status())
+
+    def count_by_status(self) -> Counter[str]:
+        """Count the accepted orders by their states."""
+        return Counter(self.shown(order_id)["status"] for order_id in self.accepted)
 
     def end(self) -> None:
         """End the processes at once: what they have in hand is of no interest any more."""

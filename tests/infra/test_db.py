@@ -1,5 +1,6 @@
 """The database: transactions that survive deadlocks and broken links, and say so when unsure."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -303,15 +304,13 @@ def test_reader_is_not_blocked_by_a_writer(each_database: Database) -> None:
     assert seen == []
 
 
-def test_writer_who_waits_too_long_on_sqlite_is_busy(sqlite_url: str) -> None:
-    hurried = open_database(sqlite_url, lock_wait_timeout_s=0)
-    with hurried.sessions.begin() as holder:
-        write_event(holder, "orders/1")
+def test_lock_that_sqlite_waited_for_in_vain_is_told_as_busy() -> None:
+    locked = sqlite3.OperationalError("database is locked")
+    locked.sqlite_errorcode = sqlite3.SQLITE_BUSY
 
-        with pytest.raises(DatabaseBusy):
-            transact(hurried.sessions, lambda session: write_event(session, "orders/2"))
+    translated = as_app_error(sa.exc.OperationalError("BEGIN IMMEDIATE", {}, locked))
 
-    hurried.engine.dispose()
+    assert isinstance(translated, DatabaseBusy)
 
 
 def test_missing_sqlite_folder_is_made(tmp_path_factory: pytest.TempPathFactory) -> None:
