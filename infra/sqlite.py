@@ -14,8 +14,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import OperationalError
 
-# The lock is the whole file's, so it is waited for longer than one for a row.
-LOCK_WAIT_S = 10
+# First for the turn in this process, then for the file: ten seconds in all, longer than for a row.
+LOCK_WAIT_S = 5
 _HOLDS_TURN = "holds_writers_turn"
 
 

@@ -121,9 +121,15 @@ class Starter:
         return Api(fleet.api(path="/healthz"), settings["DATABASE_URL"])
 
 
+# An API is shared by many tests; one before may have ended the Redis it speaks to. Fixtures of a
+# whole module come before those of a test, so they need a Redis of their own accord.
+@pytest.fixture(scope="module", autouse=True)
+def _redis_runs_for_the_module(valkey_server: Valkey) -> None:
+    valkey_server.start()
+
+
 @pytest.fixture(autouse=True)
 def _redis_runs(valkey_server: Valkey) -> None:
-    # An API is shared by many tests; one before may have ended the Redis it speaks to.
     valkey_server.start()
 
 
