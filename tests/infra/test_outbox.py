@@ -33,15 +33,16 @@ def test_row_that_is_not_committed_yet_is_numbered_after_its_commit(database: Da
 
 
 def test_uncommitted_rows_between_committed_ones_are_left_alone(database: Database) -> None:
-    record(database, change("orders/1"))
+    # Names of its own: under a key that another test has just deleted, an insert would wait.
+    record(database, change("early/1"))
     with database.sessions() as slow:
-        outbox.record(slow, [change("orders/slow")])
-        record(database, change("orders/2"))
+        outbox.record(slow, [change("slow/1")])
+        record(database, change("late/1"))
 
         assert number(database) == 2
 
         slow.commit()
-    assert numbers(database) == {"orders/1 v1": 1, "orders/slow v1": None, "orders/2 v1": 2}
+    assert numbers(database) == {"early/1 v1": 1, "slow/1 v1": None, "late/1 v1": 2}
 
 
 def test_rolled_back_row_leaves_no_hole(each_database: Database) -> None:
