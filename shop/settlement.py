@@ -236,6 +236,8 @@ def _attempt_row(payment: Row, n: int, request: ChargeRequest, now: datetime) ->
 
 def _act(settler: Settler, claims: Sequence[Claim], *, token: str, now: datetime | None) -> int:
     """Call the gateway for every claim and settle the answers in groups, as they come."""
+    if not claims:
+        return 0
     settled = 0
     failpoints.reach("payments.claimed")
 

@@ -13,7 +13,11 @@ import httpx
 import redis
 from sqlalchemy.orm import Session
 
+from infra import relay
 from infra.db import Database, transact
+from infra.redis import connect
+from infra.relay import Relay
+from infra.streams import Streams
 from shop import products
 from shop.products import Draft
 from tests.support import invariants
@@ -22,6 +26,7 @@ from tests.support.http import plain_client
 from tests.support.leases import let_leases_end
 from tests.support.processes import eventually
 from tests.support.sandbox import Sandbox
+from workers.topics import TOPICS
 
 STOCK = 1000
 PRICE_MINOR = 5000
@@ -53,6 +58,7 @@ class Plant:
             **env,
         }
         self.product_id = transact(database.sessions, _put_on_sale)
+        _publish(database, fleet.env["STREAMS_URL"])  # the first events to come are an order's
         self.worker = fleet.worker(env=self._env, wait=False)
         self.beat = fleet.beat(env=self._env, wait=False)
         self.api = fleet.api(env=self._env)
@@ -136,6 +142,12 @@ class Plant:
         return invariants.is_quiet(self.database, self.accepted) and invariants.are_level(
             self.database, self._client
         )
+
+
+def _publish(database: Database, streams_url: str) -> None:
+    client = connect(streams_url)
+    relay.publish(Relay(database.sessions, Streams(client), TOPICS))
+    client.close()
 
 
 def _put_on_sale(session: Session) -> int:

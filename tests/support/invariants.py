@@ -107,6 +107,7 @@ def check_money(database: Database, ledger: Ledger) -> None:
             " SUM(CASE WHEN account = 'sales' THEN 0 ELSE amount_minor END) AS received"
             " FROM ledger GROUP BY txn, order_id",
         )
+        stored = {row.key for row in session.execute(sa.select(payments.Attempt.key))}
     known = {str(row.id) for row in rows}
     charges: dict[str, int] = defaultdict(int)
     for charge in ledger.charges:
@@ -114,6 +115,8 @@ def check_money(database: Database, ledger: Ledger) -> None:
     doubled = {order: count for order, count in charges.items() if count > 1}
     assert not doubled, f"I2: orders charged more than once: {doubled}"
     assert charges.keys() <= known, f"I2: charges of no order: {sorted(charges.keys() - known)}"
+    foreign = {charge.idempotency_key for charge in ledger.charges} - stored
+    assert not foreign, f"I2: charges under keys that no attempt has stored: {foreign}"
     wrong = {
         row.id: (row.status, ledger.kept(row.id))
         for row in rows
