@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import typer
 
-from cli import doctor, migrate, payments, up, users
+from cli import doctor, events, migrate, payments, up, users
 from infra.errors import AppError, Misconfigured
 
 _START_FAULT, _SETTINGS_FAULT = 1, 2
@@ -23,6 +23,7 @@ app.command()(migrate.migrate)
 app.command()(doctor.doctor)
 app.add_typer(users.app, name="users")
 app.add_typer(payments.payments, name="payments")
+app.add_typer(events.app, name="events")
 
 
 @app.callback()
