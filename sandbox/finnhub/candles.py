@@ -36,16 +36,24 @@ class Bar:
 
 
 def cut(
-    market: Market, instrument: Instrument, *, resolution: str, span: Span
+    market: Market,
+    instrument: Instrument,
+    *,
+    resolution: str,
+    span: Span,
+    is_traded: Callable[[int], bool] = lambda _t: True,
 ) -> dict[str, object]:
     """Return the bars of one resolution, columns as the provider writes them.
 
-    Minute bars reach 31 days back from the end of the span, longer ones five years.
+    Minute bars reach 31 days back from the end of the span, longer ones five years. `is_traded`
+    tells for the first second of a minute bar whether there is trade; a day without has no bar.
     """
     if resolution in MINUTES:
-        bars = _minute_bars(market, instrument, minutes=MINUTES[resolution], span=span)
+        found = _minute_bars(market, instrument, minutes=MINUTES[resolution], span=span)
+        bars = [bar for bar in found if is_traded(bar.t)]
     else:
-        bars = _day_bars(market, instrument, span=span)
+        found = _day_bars(market, instrument, span=span)
+        bars = [bar for bar in found if any(map(is_traded, _hours_of_day(bar.t)))]
     if resolution == "W":
         bars = _joined(bars, _monday)
     if resolution == "M":
@@ -61,6 +69,14 @@ def cut(
         "t": [bar.t for bar in bars],
         "v": [bar.v for bar in bars],
     }
+
+
+def as_csv(columns: dict[str, object]) -> str:
+    """Write bars as the provider's `format=csv` does; without data there is the head alone."""
+    names = ("t", "o", "h", "l", "c", "v")
+    found = [column for name in names if isinstance(column := columns.get(name), list)]
+    lines = (",".join(map(str, row)) for row in zip(*found, strict=True))
+    return "\n".join((",".join(names), *lines)) + "\n"
 
 
 def _minute_bars(market: Market, instrument: Instrument, *, minutes: int, span: Span) -> list[Bar]:
@@ -123,6 +139,10 @@ def _joined(bars: Iterable[Bar], start_of: Callable[[int], int]) -> list[Bar]:
 def _both(first: Bar, second: Bar) -> Bar:
     high, low = max(first.h, second.h), min(first.l, second.l)
     return Bar(first.t, first.o, high, low, second.c, first.v + second.v)
+
+
+def _hours_of_day(t: int) -> range:
+    return range(t, t + DAY_S, 3600)
 
 
 def _monday(t: int) -> int:

@@ -4,11 +4,12 @@ import asyncio
 import time
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Self
 
 from sandbox.faults import FaultBook
 from sandbox.finnhub import candles, reference
-from sandbox.finnhub.exchange import NEW_YORK, Exchange, Session, list_holidays
+from sandbox.finnhub.exchange import NEW_YORK, Exchange, Hours, Session, list_holidays
 from sandbox.finnhub.instruments import (
     US,
     Company,
@@ -91,9 +92,7 @@ class Endpoints:
         instrument = self._find_instrument(request)
         if instrument is None:
             return json_answer(_NO_QUOTE)
-        at = time.time()
-        if instrument.kind is Kind.STOCK:
-            at = self._world.exchange.last_trade_at(at)
+        at = self._world.exchange.last_trade_at(instrument.kind, time.time())
         if fault := self._book.take(("stale_time",), request.fields):
             at += fault.offset_s
         return json_answer(self._world.market.quote(instrument, at=at).public())
@@ -231,17 +230,33 @@ class Endpoints:
             last = min(_read_int(request, "to"), int(time.time()))
             span = candles.Span(first=_read_int(request, "from"), last=last)
             instrument = self._find_instrument(request)
-            if instrument is None or instrument.kind is not kind:
-                return json_answer(candles.NO_DATA)
-            # A month of minutes takes long enough to hold up every other caller, and a thread
-            # needs a market of its own: walks are not shared between threads.
-            market = Market(seed=self._world.seed)
-            bars = await asyncio.to_thread(
-                candles.cut, market, instrument, resolution=resolution, span=span
-            )
+            bars: dict[str, object] = dict(candles.NO_DATA)
+            if instrument is not None and instrument.kind is kind:
+                bars = await self._cut(instrument, resolution, span)
+            if request.query.get("format") == "csv":
+                return Answer(200, candles.as_csv(bars).encode(), "text/csv")
             return json_answer(bars)
 
         return cut
+
+    async def _cut(
+        self, instrument: Instrument, resolution: str, span: candles.Span
+    ) -> dict[str, object]:
+        # A month of minutes takes long enough to hold up every other caller, and a thread needs a
+        # market of its own: walks are not shared between threads.
+        return await asyncio.to_thread(
+            candles.cut,
+            Market(seed=self._world.seed),
+            instrument,
+            resolution=resolution,
+            span=span,
+            is_traded=partial(self._has_traded, instrument.kind),
+        )
+
+    def _has_traded(self, kind: Kind, at: int) -> bool:
+        # An exchange that was closed by hand was open before.
+        exchange = self._world.exchange
+        return exchange.hours is not Hours.CLOCK or exchange.is_trading(kind, at)
 
     def _find_instrument(self, request: Request) -> Instrument | None:
         symbol = _required(request, "symbol")

@@ -5,9 +5,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from sandbox.finnhub.instruments import Kind
+
 NEW_YORK = ZoneInfo("America/New_York")
 EARLY_CLOSE = "09:30-13:00"
-_MONDAY, _THURSDAY, _SATURDAY, _SUNDAY = 0, 3, 5, 6
+_MONDAY, _THURSDAY, _FRIDAY, _SATURDAY, _SUNDAY = 0, 3, 4, 5, 6
+_FOREX_WEEK_TURNS_AT = time(17)
 
 
 class Session(StrEnum):
@@ -66,6 +69,18 @@ class Exchange:
             return None
         return _session(datetime.fromtimestamp(now, NEW_YORK))
 
+    def is_trading(self, kind: Kind, at: float) -> bool:
+        """Tell whether anything of a kind is traded at a unix time; coins always are.
+
+        By the clock, stocks trade in the regular session and currencies from Sunday to Friday,
+        both at five in the afternoon. What is open always or closed by hand are the stocks.
+        """
+        if kind is Kind.STOCK:
+            return self.session(at) is Session.REGULAR
+        if kind is Kind.FOREX and self.hours is Hours.CLOCK:
+            return _is_forex_week(datetime.fromtimestamp(at, NEW_YORK))
+        return True
+
     def holiday(self, now: float) -> str | None:
         """Return the name of today's holiday."""
         if self.hours is not Hours.CLOCK:
@@ -74,12 +89,14 @@ class Exchange:
         holiday = found.get(datetime.fromtimestamp(now, NEW_YORK).date())
         return holiday.name if holiday else None
 
-    def last_trade_at(self, now: float) -> float:
-        """Return the unix time of the last trade: now, unless the regular session is over."""
+    def last_trade_at(self, kind: Kind, now: float) -> float:
+        """Return the unix time of the last trade of a kind: now, unless its session is over."""
+        if self.is_trading(kind, now):
+            return now
+        if kind is Kind.FOREX:
+            return _last_friday(datetime.fromtimestamp(now, NEW_YORK)).timestamp()
         if self.hours is Hours.CLOSED:
             return min(now, self._closed_at)
-        if self.session(now) is Session.REGULAR:
-            return now
         return _last_close(datetime.fromtimestamp(now, NEW_YORK)).timestamp()
 
 
@@ -138,6 +155,18 @@ def _last_close(moment: datetime) -> datetime:
             if ends <= moment:
                 return ends.astimezone(UTC)
         day -= timedelta(days=1)
+
+
+def _is_forex_week(moment: datetime) -> bool:
+    day, clock = moment.weekday(), moment.time()
+    if day == _SUNDAY:
+        return clock >= _FOREX_WEEK_TURNS_AT
+    return day < _FRIDAY or (day == _FRIDAY and clock < _FOREX_WEEK_TURNS_AT)
+
+
+def _last_friday(moment: datetime) -> datetime:
+    day = moment.date() - timedelta(days=(moment.weekday() - _FRIDAY) % 7)
+    return datetime.combine(day, _FOREX_WEEK_TURNS_AT, NEW_YORK)
 
 
 def _close_of(day: date) -> time | None:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from sandbox.faults import FaultBook
-from sandbox.finnhub.exchange import Exchange, Session
+from sandbox.finnhub.exchange import Exchange
 from sandbox.finnhub.instruments import Instrument, Kind
 from sandbox.finnhub.prices import Market
 from sandbox.wire import Receive, Scope, Send
@@ -111,7 +111,8 @@ class Tape:
         for symbol in symbols:
             instrument = self._instruments[symbol]
             is_quiet = self._random.random() >= _TRADE_CHANCE
-            if is_quiet or not self._is_traded(instrument, now) or self._is_silenced(symbol):
+            is_open = self._exchange.is_trading(instrument.kind, now)
+            if is_quiet or not is_open or self._is_silenced(symbol):
                 continue
             yield self._trade(instrument, now)
 
@@ -129,11 +130,6 @@ class Tape:
         elif instrument.kind is Kind.CRYPTO:
             trade["c"] = None
         return trade
-
-    def _is_traded(self, instrument: Instrument, now: float) -> bool:
-        if instrument.kind is not Kind.STOCK:
-            return True
-        return self._exchange.session(now) is Session.REGULAR
 
     def _is_silenced(self, symbol: str) -> bool:
         fault = self._book.take(("ws_silent",), lambda: {"symbol": symbol, "path": "/"})

@@ -1,13 +1,14 @@
 """The walk of prices, the candles cut from it, and the exchange's hours."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
 from sandbox.finnhub.candles import Span, cut
 from sandbox.finnhub.exchange import NEW_YORK, Exchange, Hours, list_holidays
-from sandbox.finnhub.instruments import Instrument, list_instruments, load_companies
+from sandbox.finnhub.instruments import Instrument, Kind, list_instruments, load_companies
 from sandbox.finnhub.prices import DAY_S, SLOT_S, Market
 
 DAY = 20_000
@@ -145,9 +146,38 @@ def test_last_trade_before_a_weekend_was_on_friday() -> None:
     exchange.switch(Hours.CLOCK, now=0)
     sunday = datetime(2026, 11, 22, 12, tzinfo=NEW_YORK).timestamp()
 
-    at = exchange.last_trade_at(sunday)
+    stocks = exchange.last_trade_at(Kind.STOCK, sunday)
+    currencies = exchange.last_trade_at(Kind.FOREX, sunday)
+    coins = exchange.last_trade_at(Kind.CRYPTO, sunday)
 
-    assert datetime.fromtimestamp(at, NEW_YORK) == datetime(2026, 11, 20, 16, tzinfo=NEW_YORK)
+    friday = datetime(2026, 11, 20, tzinfo=NEW_YORK)
+    assert datetime.fromtimestamp(stocks, NEW_YORK) == friday.replace(hour=16)
+    assert datetime.fromtimestamp(currencies, NEW_YORK) == friday.replace(hour=17)
+    assert coins == sunday
+
+
+@pytest.mark.parametrize(("resolution", "first", "bars"), [("60", 15, 6), ("D", 0, 1)])
+def test_candles_keep_to_the_sessions(
+    apple: Instrument, resolution: str, first: int, bars: int
+) -> None:
+    exchange = Exchange()
+    exchange.switch(Hours.CLOCK, now=0)
+    # From Friday to the end of a weekend; the first half hour of the session has no bar of its own.
+    friday = datetime(2026, 11, 20, tzinfo=UTC)
+    span = Span(int(friday.timestamp()), int(friday.timestamp()) + 3 * DAY_S - 1)
+
+    candles = cut(
+        Market(seed=1),
+        apple,
+        resolution=resolution,
+        span=span,
+        is_traded=partial(exchange.is_trading, Kind.STOCK),
+    )
+
+    times = candles["t"]
+    assert isinstance(times, list)
+    assert times[0] == friday.replace(hour=first).timestamp()
+    assert len(times) == bars
 
 
 def test_holidays_of_2026_are_the_published_ones() -> None:
