@@ -152,6 +152,30 @@ def test_worker_takes_work_again_after_redis_was_away(
     eventually(lambda: sandbox.ledger().charges_of(order_id), timeout_s=30)
 
 
+def test_worker_whose_redis_goes_while_it_works_takes_work_again(
+    fleet: Fleet,
+    broker: "redis.Redis",
+    valkey: Valkey,
+    sandbox: Sandbox,
+    place_order: PlaceOrder,
+) -> None:
+    worker = fleet.worker(("payments",), concurrency=2)  # one works, and one waits for messages
+    sandbox.fault("gateway", "slow", times=1, delay_s=2)
+    in_hand = place_order()
+    broker.lpush("payments", BELL)
+    eventually(lambda: sandbox.calls("gateway"), what="the charge is asked for")
+
+    valkey.kill()
+    eventually(lambda: "Connection" in worker.log(), what="the worker misses Redis")
+    valkey.restart()
+    order_id = place_order()
+
+    with valkey.client() as again:
+        again.lpush("payments", BELL)
+    for wanted in (in_hand, order_id):
+        eventually(lambda order=wanted: sandbox.ledger().charges_of(order), timeout_s=30)
+
+
 def test_queue_with_a_typo_is_an_error_and_not_a_queue_that_nobody_reads(fleet: Fleet) -> None:
     worker = fleet.worker(("paymets",), wait=False)
 
