@@ -20,7 +20,7 @@ from tests.support.sandbox import Sandbox
 from tests.support.valkey import Valkey
 
 SECRET_KEY = "a-signing-key-for-tests-only-0123456789abcdef"
-_NURSERY = pytest.StashKey[Nursery]()
+_NURSERIES = pytest.StashKey[list[Nursery]]()
 
 hypothesis.settings.register_profile(
     "tradepost",
@@ -52,8 +52,7 @@ def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    nursery = item.config.stash.get(_NURSERY, None)
-    if report.failed and nursery is not None:
+    for nursery in item.config.stash.get(_NURSERIES, []) if report.failed else []:
         report.sections.extend((f"log of {name}", text) for name, text in nursery.unseen_logs())
     return report
 
@@ -70,8 +69,23 @@ def nursery(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Nursery]:
     """Starts child processes; ends what is left of them with the session."""
-    nursery = Nursery(tmp_path_factory.mktemp("logs"))
-    request.config.stash[_NURSERY] = nursery
+    yield from _nursery(request.config, tmp_path_factory.mktemp("logs"))
+
+
+@pytest.fixture(scope="session")
+def servers_nursery(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Nursery]:
+    """Starts the servers that stand for the whole session.
+
+    Apart from `nursery`, since a test may restart one, and must not end it with its own processes.
+    """
+    yield from _nursery(request.config, tmp_path_factory.mktemp("server-logs"))
+
+
+def _nursery(config: pytest.Config, log_dir: Path) -> Iterator[Nursery]:
+    nursery = Nursery(log_dir)
+    config.stash.setdefault(_NURSERIES, []).append(nursery)
     yield nursery
     nursery.stop_all()
 
@@ -85,19 +99,18 @@ def processes(nursery: Nursery) -> Iterator[Nursery]:
 
 @pytest.fixture(autouse=True)
 def _fresh_logs(request: pytest.FixtureRequest) -> None:
-    nursery = request.config.stash.get(_NURSERY, None)
-    if nursery is not None:
+    for nursery in request.config.stash.get(_NURSERIES, []):
         nursery.mark_logs_seen()
 
 
 @pytest.fixture(scope="session")
 def mariadb_server(
-    nursery: Nursery, shared_dir: Path, tmp_path_factory: pytest.TempPathFactory
+    servers_nursery: Nursery, shared_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MariaDB]:
     """This test worker's MariaDB. Tests ask for `mariadb`, which finds it in order."""
     data_dir = tmp_path_factory.mktemp("mariadb") / "data"
     shutil.copytree(mariadb_template(shared_dir), data_dir)
-    server = MariaDB(nursery, data_dir)
+    server = MariaDB(servers_nursery, data_dir)
     server.start()
     yield server
     server.stop()
@@ -105,9 +118,11 @@ def mariadb_server(
 
 
 @pytest.fixture(scope="session")
-def valkey_server(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+def valkey_server(
+    servers_nursery: Nursery, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Valkey]:
     """This test worker's Valkey. Tests ask for `valkey`, which finds it empty."""
-    server = Valkey(nursery, tmp_path_factory.mktemp("valkey"))
+    server = Valkey(servers_nursery, tmp_path_factory.mktemp("valkey"))
     server.start()
     yield server
     server.stop()

@@ -86,6 +86,7 @@ class CleanDatabase:
 
         Automatic ids go on counting: no two tests see the same id.
         """
+        self._server.revive()
         self._server.drop_connections()
         with self._server.connect(self._name) as connection, connection.cursor() as cursor:
             cursor.execute("SET foreign_key_checks = 0")
