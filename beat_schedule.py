@@ -13,5 +13,7 @@ beat_schedule = {
     "publish committed events": {"task": "events.publish", "schedule": 1.0},
     "run requested syncs": {"task": "products.sync", "schedule": 2.0},
     "refresh the watchlist": {"task": "market.refresh_watchlist", "schedule": 10.0},
+    "roll quotes up into bars": {"task": "market.roll_up", "schedule": 5.0},
+    "let old quotes go": {"task": "market.prune", "schedule": 60.0},
     "refresh what was asked for": {"task": "market.refresh", "schedule": 2.0},
 }

@@ -14,6 +14,7 @@ include = (
     "workers.reconciliation",
     "workers.products",
     "workers.market",
+    "workers.bars",
     "workers.events",
 )
 

@@ -54,7 +54,10 @@ class Quote(Base):
     """What an instrument traded at, one row per instant the provider names."""
 
     __tablename__ = "quote"
-    __table_args__ = (sa.UniqueConstraint("symbol", "provider_time"),)
+    __table_args__ = (
+        sa.UniqueConstraint("symbol", "provider_time"),
+        sa.Index(None, "symbol", "id"),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     symbol: Mapped[str] = mapped_column(binary_string(SYMBOL_LENGTH))

@@ -119,21 +119,27 @@ def _present(session: Session, instrument: Instrument) -> Quote:
 
 def _put(session: Session, symbol: str, figures: Figures, source: str, now: datetime) -> Quote:
     """Write the row; one that stands there already comes from another source, and gives way."""
-    quote = session.scalars(
+    there = session.scalars(
         sa.select(Quote).where(Quote.symbol == symbol, Quote.provider_time == figures.provider_time)
     ).one_or_none()
-    if quote is None:
-        quote = Quote(symbol=symbol, provider_time=figures.provider_time)
-        session.add(quote)
-    quote.price = figures.price
-    quote.change = figures.change
-    quote.change_percent = figures.change_percent
-    quote.high = figures.high
-    quote.low = figures.low
-    quote.open = figures.open
-    quote.previous_close = figures.previous_close
-    quote.source = source
-    quote.fetched_at = now
+    if there is not None:
+        # Not changed in place: with an id of its own it is yet to be rolled up into bars.
+        session.delete(there)
+        session.flush()
+    quote = Quote(
+        symbol=symbol,
+        provider_time=figures.provider_time,
+        price=figures.price,
+        change=figures.change,
+        change_percent=figures.change_percent,
+        high=figures.high,
+        low=figures.low,
+        open=figures.open,
+        previous_close=figures.previous_close,
+        source=source,
+        fetched_at=now,
+    )
+    session.add(quote)
     return quote
 
 

@@ -4,6 +4,7 @@ from alembic import context
 
 # Importing them makes every table known.
 import accounts.tables  # noqa: F401
+import market.bars
 import market.models  # noqa: F401
 import shop.feed_state
 import shop.gateway_calls
