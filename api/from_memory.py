@@ -12,14 +12,12 @@ from urllib.parse import unquote
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from market import freshness
+from api.market_answers import send
+from market.documents import Ready
 from market.questions import Market
 
-HEADERS = {"Cache-Control": "public, max-age=1"}
-JSON = "application/json"
 _SYMBOL, _MAX_AGE = "symbol=", "max_age_s="
 _AGE = re.compile("[0-9]{1,4}")
-_USUAL_AGE = str(freshness.QUOTE_S)
 
 
 class FromMemory(APIRoute):
@@ -30,25 +28,24 @@ class FromMemory(APIRoute):
         long_way = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            body = _find(request)
-            if body is None:
-                return await long_way(request)
-            return Response(body, headers=HEADERS, media_type=JSON)
+            ready = _find(request)
+            return await long_way(request) if ready is None else send(request, ready)
 
         return handle
 
 
-def _find(request: Request) -> bytes | None:
+def _find(request: Request) -> Ready | None:
     query: bytes = request.scope["query_string"]
     first, and_, second = query.decode("latin-1").partition("&")
     if not first.startswith(_SYMBOL) or (and_ and not second.startswith(_MAX_AGE)):
         return None
-    max_age = second.removeprefix(_MAX_AGE) if and_ else _USUAL_AGE
+    max_age = second.removeprefix(_MAX_AGE) if and_ else None
     symbol = first.removeprefix(_SYMBOL)
     if "%" in symbol:
         symbol = unquote(symbol)
     # Whatever is on the board is a symbol, unless another letter was made into one of A-Z.
-    if not symbol.isascii() or not _AGE.fullmatch(max_age):
+    if not symbol.isascii() or (max_age is not None and not _AGE.fullmatch(max_age)):
         return None
     market: Market = request.app.state.market
-    return market.find_quote(symbol.upper(), max_age_s=int(max_age))
+    max_age_s = None if max_age is None else int(max_age)
+    return market.find_quote(symbol.upper(), max_age_s=max_age_s)

@@ -25,6 +25,7 @@ from api import (
     payments,
     probes,
     products,
+    quotes,
     reconciliation,
     refunds,
     stock,
@@ -42,8 +43,8 @@ from workers.app import hurry_for_requests
 
 # Asked most, looked at first: a request is compared with one route after the other.
 _ROUTERS = (
-    market, stock, syncs, products, orders, order_changes, refunds, reconciliation, webhooks,
-    payments, events, auth, users, audit, probes, home,
+    quotes, market, stock, syncs, products, orders, order_changes, refunds, reconciliation,
+    webhooks, payments, events, auth, users, audit, probes, home,
 )  # fmt: skip
 # What runs beside the requests as long as the process does.
 _COMPANIONS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (

@@ -1,59 +1,41 @@
-"""Quotes, companies, news, currencies and coins over HTTP."""
+"""Companies, news and currencies over HTTP, and what the market's calls share in one process."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, FastAPI, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
 
-from api import access
 from api.deps import Collaborators
 from api.errors import problems
-from api.from_memory import HEADERS, JSON, FromMemory
+from api.market_answers import NOT_MODIFIED, find_stranger, send
+from api.market_shapes import PROBLEMS, ArticleOut, CompanyOut, ForexOut, MaxAge, Symbol
 from api.paging import Paging
 from infra import redis
 from infra.asking import Asking
 from infra.companion import beside
-from infra.errors import Invalid
 from infra.fanout import Entry
-from market import freshness, news
+from infra.errors import Invalid
+from market import news
+from market.documents import Ready, confirmed_s_ago, pack, tag_of
 from market.events import EventType
 from market.news import GENERAL, Span
 from market.questions import Market
-from market.reading import MarketTimedOut, TooManyNewSymbols
-from market.symbols import (
-    InvalidCurrency,
-    InvalidSymbol,
-    parse_crypto,
-    parse_currency,
-    parse_symbol,
-)
-from market.upstream import UnknownSymbol, UpstreamFailed
+from market.symbols import InvalidCurrency, parse_currency, parse_symbol
 from market.wants import DOMAIN
 from workers.bells import ring
 from workers.market import refresh
 
 router = APIRouter(prefix="/market", tags=["market"])
-_quotes = APIRouter(route_class=FromMemory)
 
 _REDIS_TIMEOUT_S = 1.0
 _DEFAULT_DAYS = timedelta(days=7)
 _MOST_DAYS = 366
-_LONGEST_AGE_S = 86_400
 _FIRST_YEAR, _LAST_YEAR = 1980, 2100
 _QUOTES = frozenset({EventType.QUOTE_UPDATED, EventType.CRYPTO_UPDATED})
-_PROBLEMS = problems(
-    UnknownSymbol, InvalidSymbol, TooManyNewSymbols, UpstreamFailed, MarketTimedOut
-)
-
-Symbol = Annotated[str, Query(description="As in AAPL, BINANCE:BTCUSDT, OANDA:EUR_USD.")]
-MaxAge = Annotated[
-    int,
-    Query(ge=0, le=_LONGEST_AGE_S, description="How long ago it may have been confirmed, in s."),
-]
+_KEEP_COMPANY_S, _KEEP_FOREX_S, _KEEP_NEWS_S = 300, 5, 15
 
 
 class InvalidDays(Invalid):
@@ -63,63 +45,6 @@ class InvalidDays(Invalid):
 
     def __init__(self) -> None:
         super().__init__(f"`from` must not be after `to`, nor more than {_MOST_DAYS} days before.")
-
-
-class Freshness(BaseModel):
-    """What every answer says of itself."""
-
-    as_of: datetime = Field(description="The provider's time of the figures.")
-    fetched_at: datetime = Field(description="When the provider last confirmed them.")
-    age_s: int = Field(description="Seconds since `as_of`.")
-    source: str = Field(description="`finnhub`, `simulated` or `stored`.")
-    stale: bool = Field(description="True if they could not be refreshed when they should be.")
-    session: str = Field(description="`pre-market`, `regular`, `post-market` or `closed`.")
-
-
-class QuoteOut(Freshness):
-    """A quote under Finnhub's keys."""
-
-    symbol: str
-    c: float = Field(description="Current price.")
-    d: float | None = Field(description="Change from the previous close.")
-    dp: float | None = Field(description="Change in percent.")
-    h: float = Field(description="High of the day.")
-    l: float = Field(description="Low of the day.")  # noqa: E741 - the provider's name
-    o: float = Field(description="Open.")
-    pc: float = Field(description="Previous close.")
-    t: int = Field(description="The provider's time, unix seconds.")
-
-
-class CompanyOut(Freshness):
-    """A company's profile, with whatever keys Finnhub gives it."""
-
-    model_config = ConfigDict(extra="allow")
-
-    symbol: str
-    name: str
-
-
-class ForexOut(Freshness):
-    """Exchange rates: what one unit of `base` buys."""
-
-    base: str
-    quote: dict[str, float]
-    via: str = Field(description="The endpoint they come from: the table, or single pairs.")
-    complete: bool = Field(description="False while pairs are still being fetched.")
-
-
-class ArticleOut(BaseModel):
-    """An article under Finnhub's keys; `source` is its publisher."""
-
-    id: int
-    category: str
-    datetime: int
-    headline: str
-    summary: str
-    url: str
-    image: str
-    related: str
-    source: str
 
 
 @asynccontextmanager
@@ -143,45 +68,39 @@ async def serving(app: FastAPI) -> AsyncIterator[None]:
         await client.aclose()
 
 
-@_quotes.get("/quote", response_model=QuoteOut, responses=_PROBLEMS)
-async def get_quote(
-    request: Request, symbol: Symbol, max_age_s: MaxAge = freshness.QUOTE_S
-) -> Response:
-    """Tell what a symbol of any class trades at."""
-    return await _quote(request, parse_symbol(symbol), max_age_s)
-
-
-@router.get("/crypto", response_model=QuoteOut, responses=_PROBLEMS)
-async def get_crypto(
-    request: Request, symbol: Symbol = "BTC", max_age_s: MaxAge = freshness.QUOTE_S
-) -> Response:
-    """Tell what a coin trades at: `BTC`, `BTCUSDT` or `BINANCE:BTCUSDT`."""
-    return await _quote(request, parse_crypto(symbol), max_age_s)
-
-
-@router.get("/company", response_model=CompanyOut, responses=_PROBLEMS)
-async def get_company(request: Request, symbol: Symbol) -> Response:
+@router.get("/company", response_model=CompanyOut, responses=PROBLEMS | NOT_MODIFIED)
+async def get_company(request: Request, symbol: Symbol, max_age_s: MaxAge = None) -> Response:
     """Tell about a company; market value and shares are in millions."""
     market: Market = request.app.state.market
-    document = await market.company(parse_symbol(symbol), asker=await _stranger(request))
-    return Response(orjson.dumps(document), headers=HEADERS, media_type=JSON)
+    shown = await market.company(
+        parse_symbol(symbol), max_age_s=max_age_s, asker=await find_stranger(request)
+    )
+    return send(request, pack(shown), keep_s=_KEEP_COMPANY_S)
 
 
-@router.get("/forex", response_model=ForexOut, responses=_PROBLEMS | problems(InvalidCurrency))
+@router.get(
+    "/forex",
+    response_model=ForexOut,
+    responses=PROBLEMS | problems(InvalidCurrency) | NOT_MODIFIED,
+)
 async def get_forex(
     request: Request,
     base: Annotated[str, Query(description="Three letters, as in USD.")] = "USD",
-    max_age_s: MaxAge = freshness.FOREX_S,
+    max_age_s: MaxAge = None,
 ) -> Response:
     """Tell what one unit of a currency buys of others."""
     market: Market = request.app.state.market
-    document = await market.forex(
-        parse_currency(base), max_age_s=max_age_s, asker=await _stranger(request)
+    shown = await market.forex(
+        parse_currency(base), max_age_s=max_age_s, asker=await find_stranger(request)
     )
-    return Response(orjson.dumps(document), headers=HEADERS, media_type=JSON)
+    return send(request, pack(shown), keep_s=_KEEP_FOREX_S)
 
 
-@router.get("/news", response_model=list[ArticleOut], responses=_PROBLEMS | problems(InvalidDays))
+@router.get(
+    "/news",
+    response_model=list[ArticleOut],
+    responses=PROBLEMS | problems(InvalidDays) | NOT_MODIFIED,
+)
 async def list_news(
     request: Request,
     response: Response,
@@ -189,8 +108,9 @@ async def list_news(
     symbol: Annotated[str | None, Query(description="Left out: news of no company.")] = None,
     first: Annotated[date | None, Query(alias="from", description="Seven days ago.")] = None,
     last: Annotated[date | None, Query(alias="to", description="Today.")] = None,
-) -> Any:  # noqa: ANN401 - the response model says it
-    """List news, newest first; headers tell their `Age`, source and whether they are stale."""
+    max_age_s: MaxAge = None,
+) -> Response:
+    """List news, newest first; headers tell how old the list is, its source, and if it is stale."""
     market: Market = request.app.state.market
     feed, span = GENERAL if symbol is None else parse_symbol(symbol), _span(first, last)
     found = await market.news(
@@ -199,37 +119,27 @@ async def list_news(
         rows=lambda session: news.list_stored(
             session, feed=feed, span=span, limit=page.fetch, below=page.below
         ),
-        asker=await _stranger(request),
+        max_age_s=max_age_s,
+        asker=await find_stranger(request),
     )
-    response.headers["Age"] = str(found.about["age_s"])
-    response.headers["X-Market-Source"] = str(found.about["source"])
-    response.headers["X-Market-Stale"] = str(found.about["stale"]).lower()
-    return [news.document(article) for article in page.show(found.articles, key=news.key)]
-
-
-router.include_router(_quotes)
-
-
-async def _quote(request: Request, symbol: str, max_age_s: int) -> Response:
-    market: Market = request.app.state.market
-    body = market.find_quote(symbol, max_age_s=max_age_s)
-    if body is None:
-        body = await market.quote(symbol, max_age_s=max_age_s, asker=await _stranger(request))
-    return Response(body, headers=HEADERS, media_type=JSON)
-
-
-async def _stranger(request: Request) -> str | None:
-    """Tell the address of a caller whom we do not know; None for those we do."""
-    kept: Collaborators = request.app.state.collaborators
-    caller = await access.resolve(
-        request,
-        mode=kept.settings.auth_mode,
-        reads=kept.database.reads,
-        signing=kept.gate.signing,
+    shown = [news.document(article) for article in page.show(found.articles, key=news.key)]
+    about = found.about
+    ready = Ready(
+        orjson.dumps(shown),
+        tag_of([shown, about["source"], about["stale"]]),
+        confirmed_s_ago(about),
     )
-    if caller is not None:
-        return None
-    return request.client.host if request.client else "unknown"
+    answer = send(request, ready, keep_s=_KEEP_NEWS_S)
+    answer.headers.update(
+        {
+            **response.headers,
+            "X-Market-As-Of": str(about["as_of"]),
+            "X-Market-Source": str(about["source"]),
+            "X-Market-Stale": str(about["stale"]).lower(),
+            "X-Market-Session": str(about["session"]),
+        }
+    )
+    return answer
 
 
 def _span(first: date | None, last: date | None) -> Span:

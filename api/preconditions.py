@@ -58,6 +58,14 @@ def is_known(if_none_match: str | None, version: int) -> bool:
     return any(tag == str(version) for _, tag in _parse(if_none_match))
 
 
+def names_tag(if_none_match: str, etag: str) -> bool:
+    """Tell whether a reader's `If-None-Match` names an entity tag, weak or strong."""
+    if if_none_match.strip() == "*":
+        return True
+    wanted = etag.removeprefix("W/").strip('"')
+    return any(tag == wanted for _, tag in _parse(if_none_match))
+
+
 def _parse(header: str) -> list[tuple[bool, str]]:
     """Read a list of entity tags; none at all if any of it is something else."""
     if len(header) > _LONGEST:

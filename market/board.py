@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 
 import orjson
 
-from market.documents import Document, parse_instant, show
+from market import freshness
+from market.documents import Document, Ready, parse_instant, show, tag_of
+from market.hours import Hours
 from market.symbols import class_of
 
 MOST_SYMBOLS = 10_000
 # The session in a prepared answer is that of its making.
-_PREPARED_S = 60.0
+_PREPARED_S = 10.0
 
 
 @dataclass(slots=True)
@@ -23,36 +25,51 @@ class Posted:
     """One quote on the board, and its answer as far as it can be made beforehand."""
 
     document: Document
+    hours: Hours
     fetched_at: datetime
     provider_time_s: int
     # By this process' own clock, so that a wrong clock elsewhere makes nothing fresh for ever.
     confirmed_s: float
     noted_until_s: float = 0.0
+    usual_age_s: float = 0.0
+    tag: str = ""
     prepared: bytes = b""
     prepared_until_s: float = 0.0
 
-    def is_fresh(self, max_age_s: float) -> bool:
-        """Tell whether the provider confirmed the quote in the last `max_age_s` seconds."""
-        return time.monotonic() - self.confirmed_s <= max_age_s
+    def is_fresh(self, max_age_s: float | None) -> bool:
+        """Tell whether the provider confirmed it in the last `max_age_s` seconds.
 
-    def body(self) -> bytes:
-        """Return the answer as JSON; only its age is new each time."""
-        if time.monotonic() > self.prepared_until_s:
+        None is what is usual for the symbol at this time of the week.
+        """
+        now_s = time.monotonic()
+        if now_s > self.prepared_until_s:
             self._prepare()
-        return b"%b%d}" % (self.prepared, max(0, int(time.time()) - self.provider_time_s))
+        return now_s - self.confirmed_s <= (self.usual_age_s if max_age_s is None else max_age_s)
+
+    def ready(self) -> Ready:
+        """Return the answer; only its ages are new each time."""
+        now_s = time.monotonic()
+        if now_s > self.prepared_until_s:
+            self._prepare()
+        body = b"%b%d}" % (self.prepared, max(0, int(time.time()) - self.provider_time_s))
+        return Ready(body, self.tag, int(now_s - self.confirmed_s))
 
     def _prepare(self) -> None:
-        shown = show(self.document, class_of(str(self.document["symbol"])))
+        session = self.hours.session(class_of(str(self.document["symbol"])))
+        shown = show(self.document, session)
+        self.tag = tag_of(shown)
         del shown["age_s"]
         self.prepared = orjson.dumps(shown).removesuffix(b"}") + b',"age_s":'
+        self.usual_age_s = freshness.quote_s(session)
         self.prepared_until_s = time.monotonic() + _PREPARED_S
 
 
 class QuoteBoard:
     """The latest quote of each symbol that this process has heard of."""
 
-    def __init__(self, *, most_symbols: int = MOST_SYMBOLS) -> None:
+    def __init__(self, hours: Hours | None = None, *, most_symbols: int = MOST_SYMBOLS) -> None:
         self._posted: dict[str, Posted] = {}
+        self._hours = hours or Hours()
         self._most_symbols = most_symbols
 
     def find(self, symbol: str) -> Posted | None:
@@ -71,6 +88,7 @@ class QuoteBoard:
         # Put in anew, a symbol stands last: the first one is the longest without news.
         self._posted[symbol] = Posted(
             document,
+            self._hours,
             fetched_at,
             provider_time_s=int(str(document["t"])),
             confirmed_s=time.monotonic() - age_s,

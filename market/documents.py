@@ -1,14 +1,27 @@
 """How market data look to the outside: figures with all their digits, instants as UTC text."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import blake2b
 
 import orjson
 
-from market.sessions import session_at
-from market.symbols import SymbolClass
+from market.sessions import Session
 
 Document = dict[str, object]
+
+# They change though nothing has happened: two answers that differ only in them are the same.
+_MOVING = ("age_s", "fetched_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An answer as JSON; `tag` names its content and `confirmed_s_ago` its age."""
+
+    body: bytes
+    tag: str
+    confirmed_s_ago: int
 
 
 def number(value: Decimal | None) -> orjson.Fragment | None:
@@ -26,17 +39,34 @@ def parse_instant(text: object) -> datetime:
     return datetime.fromisoformat(str(text))
 
 
-def show(document: Document, symbol_class: SymbolClass, *, stale: bool = False) -> Document:
+def show(document: Document, session: Session, *, stale: bool = False) -> Document:
     """Add to a public form what depends on the moment: its age in seconds and the session.
 
     What could not be refreshed is called `stored`: nobody vouches that it still holds.
     """
-    now = datetime.now(UTC)
-    age_s = int((now - parse_instant(document["as_of"])).total_seconds())
+    age_s = int((datetime.now(UTC) - parse_instant(document["as_of"])).total_seconds())
     return {
         **document,
         "source": "stored" if stale else document["source"],
-        "session": session_at(symbol_class, now),
+        "session": session,
         "stale": stale,
         "age_s": max(0, age_s),
     }
+
+
+def pack(shown: Document) -> Ready:
+    """Make what `show` made ready to be sent."""
+    return Ready(orjson.dumps(shown), tag_of(shown), confirmed_s_ago(shown))
+
+
+def tag_of(shown: object) -> str:
+    """Name the content of an answer: the same for two that say the same."""
+    if isinstance(shown, dict):
+        shown = {key: value for key, value in shown.items() if key not in _MOVING}
+    return blake2b(orjson.dumps(shown), digest_size=9).hexdigest()
+
+
+def confirmed_s_ago(document: Document) -> int:
+    """Return how many seconds ago the provider confirmed an answer."""
+    age = datetime.now(UTC) - parse_instant(document["fetched_at"])
+    return max(0, int(age.total_seconds()))

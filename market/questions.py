@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-import orjson
 from sqlalchemy.orm import Session
 
 from infra.asking import Asking
@@ -14,10 +13,11 @@ from infra.db import Sessions, transact
 from infra.redis import RedisDown
 from market import companies, forex, freshness, news, quotes
 from market.board import QuoteBoard
-from market.documents import Document, show
+from market.documents import Document, Ready, pack, show
+from market.hours import Hours
 from market.models import News
 from market.news import GENERAL, Span
-from market.reading import Question, Reading
+from market.reading import Found, Question, Reading
 from market.symbols import SymbolClass, class_of
 from market.wants import Kind, Want
 
@@ -36,35 +36,37 @@ class Market:
     """What one process needs to answer questions about the market."""
 
     def __init__(self, *, asking: Asking, reads: Sessions) -> None:
-        self.board = QuoteBoard()
+        self.hours = Hours()
+        self.board = QuoteBoard(self.hours)
         self.asking = asking
         self._reads = reads
         self._reading = Reading(asking=asking, reads=reads)
         self._notes: set[asyncio.Task[None]] = set()
 
-    def find_quote(self, symbol: str, *, max_age_s: float) -> bytes | None:
-        """Find a fresh quote in memory, as JSON."""
+    def find_quote(self, symbol: str, *, max_age_s: float | None = None) -> Ready | None:
+        """Find a fresh quote in memory; None for `max_age_s` is what is usual now."""
         posted = self.board.find(symbol)
         if posted is None or not posted.is_fresh(max_age_s):
             return None
         if time.monotonic() > posted.noted_until_s:
             posted.noted_until_s = time.monotonic() + _NOTED_EVERY_S
             self._note(symbol)
-        return posted.body()
+        return posted.ready()
 
-    async def quote(self, symbol: str, *, max_age_s: float, asker: str | None) -> bytes:
-        """Answer with a quote as JSON.
+    async def quote(
+        self, symbol: str, *, max_age_s: float | None = None, asker: str | None
+    ) -> Ready:
+        """Answer with a quote; `asker` is the address of a stranger.
 
         Raises:
             UnknownSymbol: there is none.
             TooManyNewSymbols: the asker is anonymous and asks for too many.
             Transient: it cannot be had now, and nothing is stored.
         """
-        if asker is not None:
-            # A stranger may not spend the budget on being fresher than everybody else.
-            max_age_s = max(max_age_s, freshness.QUOTE_S)
-            if (body := self.find_quote(symbol, max_age_s=max_age_s)) is not None:
-                return body
+        session = self.hours.session(class_of(symbol))
+        max_age_s = _bounded(max_age_s, freshness.quote_s(session), asker)
+        if (ready := self.find_quote(symbol, max_age_s=max_age_s)) is not None:
+            return ready
         want = Want(Kind.QUOTE, symbol)
         found = await self._reading.answer(
             Question(want, max_age_s, lambda s: quotes.find_stored(s, symbol), asker)
@@ -72,9 +74,11 @@ class Market:
         if not found.stale:
             self.board.apply(found.document)
             self._note(symbol)
-        return orjson.dumps(show(found.document, class_of(symbol), stale=found.stale))
+        return pack(show(found.document, session, stale=found.stale))
 
-    async def company(self, symbol: str, *, asker: str | None) -> Document:
+    async def company(
+        self, symbol: str, *, max_age_s: float | None = None, asker: str | None
+    ) -> Document:
         """Answer with a company's profile.
 
         Raises:
@@ -82,13 +86,16 @@ class Market:
             TooManyNewSymbols: the asker is anonymous and asks for too many.
             Transient: it cannot be had now, and nothing is stored.
         """
+        max_age_s = _bounded(max_age_s, freshness.COMPANY_S, asker)
         want = Want(Kind.COMPANY, symbol)
         found = await self._reading.answer(
-            Question(want, freshness.COMPANY_S, lambda s: companies.find_stored(s, symbol), asker)
+            Question(want, max_age_s, lambda s: companies.find_stored(s, symbol), asker)
         )
-        return show(found.document, class_of(symbol), stale=found.stale)
+        return self._show(found, class_of(symbol))
 
-    async def forex(self, base: str, *, max_age_s: float, asker: str | None) -> Document:
+    async def forex(
+        self, base: str, *, max_age_s: float | None = None, asker: str | None
+    ) -> Document:
         """Answer with the exchange rates of a base currency.
 
         Raises:
@@ -96,14 +103,21 @@ class Market:
             TooManyNewSymbols: the asker is anonymous and asks for too many.
             Transient: they cannot be had now, and none are stored.
         """
+        max_age_s = _bounded(max_age_s, freshness.FOREX_S, asker)
         want = Want(Kind.FOREX, base)
         found = await self._reading.answer(
             Question(want, max_age_s, lambda s: forex.find_stored(s, base), asker)
         )
-        return show(found.document, SymbolClass.FOREX, stale=found.stale)
+        return self._show(found, SymbolClass.FOREX)
 
     async def news(
-        self, feed: str, span: Span, *, rows: Callable[[Session], list[News]], asker: str | None
+        self,
+        feed: str,
+        span: Span,
+        *,
+        rows: Callable[[Session], list[News]],
+        max_age_s: float | None = None,
+        asker: str | None,
     ) -> NewsFound:
         """Answer with a feed's articles, those that `rows` reads from the tables.
 
@@ -115,7 +129,7 @@ class Market:
         found = await self._reading.answer(
             Question(
                 want,
-                freshness.NEWS_S,
+                _bounded(max_age_s, freshness.NEWS_S, asker),
                 lambda session: news.find_stored(session, feed=feed, span=span),
                 asker,
                 # The provider is asked for every choice of days anew.
@@ -123,7 +137,10 @@ class Market:
             )
         )
         articles = await asyncio.to_thread(transact, self._reads, rows)
-        return NewsFound(articles, show(found.document, SymbolClass.EQUITY, stale=found.stale))
+        return NewsFound(articles, self._show(found, SymbolClass.EQUITY))
+
+    def _show(self, found: Found, symbol_class: SymbolClass) -> Document:
+        return show(found.document, self.hours.session(symbol_class), stale=found.stale)
 
     def _note(self, symbol: str) -> None:
         """Remember in the background that somebody asked, so that the symbol is kept fresh."""
@@ -134,3 +151,13 @@ class Market:
     async def _note_quietly(self, symbol: str) -> None:
         with suppress(RedisDown):
             await self.asking.note(symbol)
+
+
+def _bounded(max_age_s: float | None, usual_s: float, asker: str | None) -> float:
+    """Return how old an answer may be.
+
+    A stranger may not spend the budget on being fresher than everybody else.
+    """
+    if max_age_s is None:
+        return usual_s
+    return max_age_s if asker is None else max(max_age_s, usual_s)

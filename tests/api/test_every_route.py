@@ -190,6 +190,7 @@ ROUTES = [
     Row("GET /audit/", ADMINS),
     # Reading the market is public: a symbol that cannot be is refused for what it is.
     Row("GET /market/quote", 422, query="?symbol=../.."),
+    Row("GET /market/quotes", 422, query="?symbols=../.."),
     Row("GET /market/crypto", 422, query="?symbol=../.."),
     Row("GET /market/company", 422, query="?symbol=../.."),
     Row("GET /market/news", 422, query="?symbol=../.."),

@@ -90,6 +90,49 @@ def test_memory_is_not_asked_for_what_is_too_old(api: httpx.Client, finnhub: San
     assert finnhub.calls("finnhub") == 1
 
 
+def test_many_quotes_come_in_one_answer_and_each_fails_for_itself(
+    api: httpx.Client, finnhub: Sandbox
+) -> None:
+    finnhub.fault("finnhub", "garbage", match={"symbol": "CSCO"})
+
+    answer = api.get("/market/quotes", params={"symbols": "orcl,IBM,NOTHING, CSCO ,IBM"})
+
+    shown = answer.json()
+    assert [one["symbol"] for one in shown] == ["ORCL", "IBM", "NOTHING", "CSCO"]
+    assert all({"c", "age_s", "as_of", "source", "stale", "session"} <= one.keys()
+               for one in shown[:2])  # fmt: skip
+    assert [one["error"]["status"] for one in shown[2:]] == [404, 503]
+    assert shown[3]["error"]["retry_after_s"] >= 1
+    assert finnhub.calls_by_symbol() == dict.fromkeys(["ORCL", "IBM", "NOTHING", "CSCO"], 1)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/market/quote?symbol=KO",
+        "/market/quotes?symbols=KO,PEP",
+        "/market/crypto?symbol=ETH",
+        "/market/company?symbol=KO",
+        "/market/forex?base=EUR",
+        "/market/news?symbol=KO",
+    ],
+)
+def test_who_has_the_answer_is_told_that_it_is_still_the_same(
+    api: httpx.Client, finnhub: Sandbox, address: str
+) -> None:
+    first = api.get(address)
+
+    again = api.get(address, headers={"If-None-Match": f'"another", {first.headers["etag"]}'})
+    other = api.get(address, headers={"If-None-Match": '"another"'})
+
+    assert (first.status_code, again.status_code, other.status_code) == (200, 304, 200)
+    assert again.content == b""
+    for answer in (first, again):
+        policy, _, life_s = answer.headers["cache-control"].partition("=")
+        assert policy == "public, max-age"
+        assert int(life_s) > int(answer.headers["age"]) >= 0
+
+
 def test_fifty_cold_requests_at_once_cause_one_call(api: httpx.Client, finnhub: Sandbox) -> None:
     with ThreadPoolExecutor(50) as pool:
         answers = list(
@@ -131,6 +174,19 @@ def test_an_unknown_symbol_is_not_found(api: httpx.Client, finnhub: Sandbox) -> 
         ("quote", {"symbol": "AAPL", "max_age_s": "-1"}),
         ("quote", {"symbol": "AAPL", "max_age_s": "1e9"}),
         ("quote", {"symbol": "AAPL", "max_age_s": "86401"}),
+        ("quote", {"symbol": "AAPL", "max_age_s": "\u0663"}),
+        ("quote", {"symbol": "AAPL,MSFT"}),
+        ("quotes", {}),
+        ("quotes", {"symbols": ""}),
+        ("quotes", {"symbols": ","}),
+        ("quotes", {"symbols": "AAPL,,MSFT"}),
+        ("quotes", {"symbols": "AAPL,../.."}),
+        ("quotes", {"symbols": "AAPL,\u017f"}),
+        ("quotes", {"symbols": ",".join(["AAPL"] * 101)}),
+        ("quotes", {"symbols": "AAPL", "max_age_s": "-1"}),
+        ("company", {}),
+        ("company", {"symbol": "A B"}),
+        ("crypto", {"symbol": "B" * 33}),
         ("crypto", {"symbol": "OANDA:EUR_USD"}),
         ("forex", {"base": "DOLLAR"}),
         ("news", {"symbol": "AAPL", "from": "2026-02-30"}),

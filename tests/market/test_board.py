@@ -28,7 +28,7 @@ def test_a_posted_quote_is_found_with_its_age() -> None:
     posted = quotes.find("AAPL")
 
     assert posted is not None
-    shown = orjson.loads(posted.body())
+    shown = orjson.loads(posted.ready().body)
     assert shown["c"] == 1.5
     assert shown["stale"] is False
     assert 60 <= shown["age_s"] <= 62

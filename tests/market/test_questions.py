@@ -60,7 +60,7 @@ def void(_result: object) -> None:
 
 async def quote(market: Market, symbol: str = "AAPL", **asked: Any) -> dict[str, Any]:
     shown: dict[str, Any] = orjson.loads(
-        await market.quote(symbol, **{"max_age_s": 30, "asker": None, **asked})
+        (await market.quote(symbol, **{"max_age_s": 30, "asker": None, **asked})).body
     )
     return shown
 
