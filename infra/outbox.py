@@ -17,6 +17,7 @@ from infra import clock
 from infra.db import Base, BigId, LongText, UtcDateTime, binary_string
 from infra.errors import AppError
 from infra.logs import log
+from infra.rows import insert_rows, table_of
 
 BATCH = 500
 
@@ -113,8 +114,7 @@ def record(session: Session, changes: Iterable[Change]) -> None:
         }
         for change in sorted(changes, key=lambda change: change.topic)
     ]
-    if rows:
-        session.execute(sa.insert(Event.__table__), rows)  # type: ignore[arg-type] # declared as FromClause
+    insert_rows(session, table_of(Event), rows)
 
 
 def unnumbered_topics(session: Session, topics: Sequence[str]) -> set[str]:

@@ -1,0 +1,83 @@
+"""MySQL by PyMySQL, and its driver's detours around text and instants left out.
+
+PyMySQL looks at text character by character, though the server asks only for the quote and the
+backslash to be escaped, and reads instants with a regular expression. Together they were a third
+of the time of a batch: 315 characters of JSON take 10 µs to escape there, and 0.4 µs here.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from pymysql.connections import Connection
+from pymysql.constants import FIELD_TYPE, SERVER_STATUS
+from pymysql.converters import conversions, convert_datetime
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+_NO_BACKSLASH = SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES
+
+
+def open_mysql(url: str, *, pool_size: int, lock_wait_timeout_s: int) -> Engine:
+    """Open a pool on a server that speaks MySQL's protocol."""
+    engine = sa.create_engine(
+        url,
+        paramstyle="format",  # values by position: cheaper for the driver than by name
+        isolation_level="READ COMMITTED",
+        pool_size=pool_size,
+        max_overflow=0,  # a new connection costs 20 ms of CPU: PyMySQL reads the certificate store
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        pool_timeout=5,
+        connect_args={
+            "connect_timeout": 3,
+            "read_timeout": 30,
+            "write_timeout": 30,
+            "charset": "utf8mb4",
+            "conv": _CONVERSIONS,
+            "init_command": (
+                "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL,NO_ENGINE_SUBSTITUTION', "
+                f"innodb_lock_wait_timeout = {int(lock_wait_timeout_s)}"
+            ),
+        },
+    )
+    event.listen(engine, "do_connect", _connect)
+    return engine
+
+
+class Link(Connection):
+    """A connection that escapes what must be escaped in a text between single quotes, and no more.
+
+    Source: https://dev.mysql.com/doc/c-api/8.4/en/mysql-real-escape-string.html, 2026-11: "MySQL
+    requires only that backslash and the quote character used to quote the string be escaped."
+    """
+
+    def escape(self, obj: Any, mapping: Any = None) -> str:  # noqa: ANN401 - the driver's signature
+        """Write a value as it stands in a statement."""
+        if isinstance(obj, str) and not self.server_status & _NO_BACKSLASH:  # type: ignore[attr-defined] # the stubs leave it out
+            return "'" + obj.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        return super().escape(obj, mapping)
+
+
+def _connect(_dialect: object, _record: object, args: Any, options: Any) -> Link:  # noqa: ANN401 - the event's signature
+    return Link(*args, **options)
+
+
+def _write_instant(value: datetime, _mapping: object = None) -> str:
+    naive = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
+    return f"'{naive.isoformat(' ')}'"
+
+
+def _read_instant(text: str) -> object:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:  # such as 0000-00-00, for which the driver has a way
+        return convert_datetime(text)
+
+
+_CONVERSIONS = {
+    **conversions,
+    datetime: _write_instant,
+    FIELD_TYPE.DATETIME: _read_instant,
+    FIELD_TYPE.TIMESTAMP: _read_instant,
+}
