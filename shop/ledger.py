@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from infra import clock
 from infra.db import Base, BigId, UtcDateTime, binary_string
+from infra.rows import insert_rows, table_of
 
 SALES = "sales"
 
@@ -55,5 +56,4 @@ def record(session: Session, movements: Iterable[Movement], *, at: datetime | No
             (SALES, -movement.amount_minor),
         )
     ]
-    if rows:
-        session.execute(sa.insert(Entry.__table__), rows)  # type: ignore[arg-type] # FromClause
+    insert_rows(session, table_of(Entry), rows)

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra import clock, outbox
-from infra.db import Row
+from infra.db import Row, UtcDateTime
 from infra.logs import log
 from infra.outbox import Change
+from infra.rows import table_of
 from shop import gateway_calls, late_charges, ledger, orders, payments, stock
 from shop.gateway_calls import CallLog
 from shop.gateways.protocol import (
@@ -128,8 +130,8 @@ def hold_for_human(session: Session, payment_ids: Sequence[int], *, at: datetime
 
 
 def _lock_ours(session: Session, answered: Answered, token: str) -> set[int]:
-    ids = [claim.payment_id for claim, _ in answered]
-    mine = sa.select(Payment.id).where(Payment.id.in_(ids), Payment.lease_token == token)
+    ids, table = [claim.payment_id for claim, _ in answered], table_of(Payment).c
+    mine = sa.select(table.id).where(table.id.in_(ids), table.lease_token == token)
     return set(session.scalars(mine.with_for_update()))
 
 
@@ -262,18 +264,27 @@ def _become_unknown(
 
 
 def _write_charges(session: Session, charge_ids: dict[int, str], *, at: datetime) -> None:
-    table = Attempt.__table__.c
+    numbered = list(enumerate(charge_ids.items()))
     session.execute(
-        sa.update(Attempt)
-        .where(table.live_order.in_(list(charge_ids)))
-        .values(
-            state=AttemptState.SUCCEEDED,
-            charge_id=sa.case(charge_ids, value=table.order_id),
-            reason=None,
-            updated_at=at,
-        )
-        .execution_options(synchronize_session=False)
+        _charges_statement(len(charge_ids)),
+        {
+            "state": AttemptState.SUCCEEDED,
+            "at": at,
+            **{f"order{n}": order_id for n, (order_id, _) in numbered},
+            **{f"charge{n}": charge_id for n, (_, charge_id) in numbered},
+        },
     )
+
+
+@lru_cache(maxsize=512)
+def _charges_statement(count: int) -> sa.TextClause:
+    """Make the statement that writes so many charges: a CASE of the ORM's is built for each row."""
+    cases = " ".join(f"WHEN :order{n} THEN :charge{n}" for n in range(count))
+    orders = ", ".join(f":order{n}" for n in range(count))
+    return sa.text(
+        f"UPDATE attempt SET state = :state, charge_id = CASE order_id {cases} END, reason = NULL,"  # noqa: S608 - numbers and names of our own
+        f" updated_at = :at WHERE live_order IN ({orders})"
+    ).bindparams(sa.bindparam("at", type_=UtcDateTime()))
 
 
 def _mark(session: Session, claim: Claim, *, at: datetime, **values: object) -> None:
@@ -286,19 +297,19 @@ def _mark(session: Session, claim: Claim, *, at: datetime, **values: object) -> 
 
 
 def _close(session: Session, payment_ids: Sequence[int], *, at: datetime, **values: object) -> None:
+    table = table_of(Payment)
     session.execute(
-        sa.update(Payment)
-        .where(Payment.id.in_(payment_ids))
+        sa.update(table)
+        .where(table.c.id.in_(payment_ids))
         .values(
             due_at=None,
             lease_token=None,
             lease_until=None,
             tries=0,
-            version=Payment.version + 1,
+            version=table.c.version + 1,
             updated_at=at,
             **values,
         )
-        .execution_options(synchronize_session=False)
     )
 
 

@@ -21,6 +21,7 @@ from infra import clock, failpoints, outbox
 from infra.db import Row, Sessions, transact
 from infra.logs import log
 from infra.parallel import answer_groups
+from infra.rows import insert_rows, table_of
 from shop import late_charges, outcomes, payments
 from shop.gateway_calls import Operation
 from shop.gateways.protocol import (
@@ -105,12 +106,7 @@ def claim(
     worn = [row["id"] for row in due if row["tries"] >= MOST_TRIES]
     _hand_to_human(session, worn, now)
     taken = [row for row in due if row["tries"] < MOST_TRIES]
-    session.execute(
-        sa.update(Payment)
-        .where(Payment.id.in_([row["id"] for row in taken] + [it.payment_id for it in late]))
-        .values(lease_token=token, lease_until=now + LEASE, tries=Payment.tries + 1)
-        .execution_options(synchronize_session=False)
-    )
+    _lease(session, [row["id"] for row in taken] + [it.payment_id for it in late], token, now)
     tried = payments.newest_attempts(session, [row["order_id"] for row in taken])
     live = {order_id: row for order_id, row in tried.items() if row["live_order"] is not None}
     claims = [_resume(row, live[row["order_id"]], now) for row in taken if row["order_id"] in live]
@@ -120,7 +116,7 @@ def claim(
 
 
 def _lock_due(session: Session, *, limit: int, gateway: str, now: datetime) -> Sequence[Row]:
-    table = Payment.__table__
+    table = table_of(Payment)
     query = (
         sa.select(*(table.c[name] for name in _CLAIMED))
         .where(
@@ -135,6 +131,15 @@ def _lock_due(session: Session, *, limit: int, gateway: str, now: datetime) -> S
     return session.execute(query).mappings().all()
 
 
+def _lease(session: Session, payment_ids: list[int], token: str, now: datetime) -> None:
+    table = table_of(Payment)
+    session.execute(
+        sa.update(table)
+        .where(table.c.id.in_(payment_ids))
+        .values(lease_token=token, lease_until=now + LEASE, tries=table.c.tries + 1)
+    )
+
+
 def _without_settled_orders(
     session: Session, due: Sequence[Row], now: datetime
 ) -> tuple[list[Row], list[Claim]]:
@@ -142,15 +147,16 @@ def _without_settled_orders(
 
     Those whose charge was given up, and is to be looked for once more, are claimed for that.
     """
-    wanting = set(
+    orders = table_of(Order).c
+    settled = set(
         session.scalars(
-            sa.select(Order.id).where(
-                Order.id.in_([row["order_id"] for row in due]),
-                Order.status.in_([OrderStatus.PENDING, OrderStatus.PAYMENT_UNKNOWN]),
+            sa.select(orders.id).where(
+                orders.id.in_([row["order_id"] for row in due]),
+                orders.status.not_in([OrderStatus.PENDING, OrderStatus.PAYMENT_UNKNOWN]),
             )
         )
     )
-    ended = [row for row in due if row["order_id"] not in wanting]
+    ended = [row for row in due if row["order_id"] in settled]
     if not ended:
         return list(due), []
     doubtful = late_charges.find_doubtful(session, ended)
@@ -161,7 +167,7 @@ def _without_settled_orders(
         for row in ended
         if row["order_id"] in doubtful
     ]
-    return [row for row in due if row["order_id"] in wanting], late
+    return [row for row in due if row["order_id"] not in settled], late
 
 
 def _look_for(payment: Row, attempt: Row, now: datetime) -> Claim:
@@ -216,7 +222,7 @@ def _begin(
         )
         claims.append(Claim(row, request, first_sent_at=now))
         rows.append(_attempt_row(row, n, request, now))
-    session.execute(sa.insert(Attempt.__table__), rows)  # type: ignore[arg-type] # FromClause
+    insert_rows(session, table_of(Attempt), rows)
     return claims
 
 
