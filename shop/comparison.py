@@ -200,20 +200,14 @@ def _look_up_refunds(
         )
         ours = list(session.scalars(mine))
         by_id = {refund.refund_id: refund for refund in ours if refund.refund_id}
-        open_ones = [refund for refund in ours if not refund.refund_id]
+        by_key: dict[str | None, Refund] = {it.key: it for it in ours if not it.refund_id}
         for back in some:
             sums = report.theirs[back.currency]
             sums.refunds, sums.refunded_minor = (
                 sums.refunds + 1,
                 sums.refunded_minor + back.amount_minor,
             )
-            yield from _judge_refund(back, by_id.get(back.id) or _like(back, open_ones))
-
-
-def _like(back: ListedRefund, open_ones: Iterable[Refund]) -> Refund | None:
-    """Find a refund on its way that this one can be: gateways do not list our keys."""
-    same = ((it, (it.charge_id, it.amount_minor)) for it in open_ones)
-    return next((it for it, about in same if about == (back.charge_id, back.amount_minor)), None)
+            yield from _judge_refund(back, by_id.get(back.id) or by_key.get(back.key))
 
 
 def _judge_refund(back: ListedRefund, refund: Refund | None) -> Iterator[Finding]:

@@ -148,6 +148,7 @@ class Gateway:
                 amount=wish.amount,
                 currency=charge.currency,
                 created_at=_now(),
+                idempotency_key=key,
             )
             fault = self._struck_by(_REFUND_FAULTS, request)
             kept = KeptAnswer(key, wish.fingerprint, _CREATED, orjson.dumps(refund))

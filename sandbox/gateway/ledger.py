@@ -31,7 +31,8 @@ CREATE TABLE IF NOT EXISTS refund (
     id TEXT PRIMARY KEY,
     charge TEXT NOT NULL REFERENCES charge (id),
     amount INTEGER NOT NULL,
-    created_at TEXT NOT NULL
+    created_at TEXT NOT NULL,
+    idempotency_key TEXT
 );
 CREATE INDEX IF NOT EXISTS refund_by_charge ON refund (charge);
 CREATE TABLE IF NOT EXISTS answer (
@@ -65,6 +66,7 @@ class Refund:
     amount: int
     currency: str
     created_at: str
+    idempotency_key: str | None
     status: str = "succeeded"
 
 
@@ -92,6 +94,7 @@ class Ledger:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._writer = _connect(path)
         self._writer.executescript(_SCHEMA)
+        _keep_keys_of_refunds(self._writer)
         self._reader = _connect(path)
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._waiting: list[_Change] = []
@@ -152,8 +155,8 @@ class Ledger:
     def list_refunds_after(self, page: PageAsked) -> list[Refund]:
         """Return a page of refunds and one more if there is one, oldest first."""
         rows = self._reader.execute(
-            "SELECT refund.id, charge, refund.amount, currency, refund.created_at"
-            " FROM refund JOIN charge ON charge.id = refund.charge"
+            "SELECT refund.id, charge, refund.amount, currency, refund.created_at,"
+            " refund.idempotency_key FROM refund JOIN charge ON charge.id = refund.charge"
             " WHERE refund.rowid > coalesce((SELECT rowid FROM refund WHERE id = ?), 0)"
             " AND refund.created_at >= ? AND refund.created_at < ?"
             " ORDER BY refund.rowid LIMIT ?",
@@ -164,8 +167,8 @@ class Ledger:
     def list_refunds_of(self, charge_id: str) -> list[Refund]:
         """Return the refunds of one charge, oldest first."""
         rows = self._reader.execute(
-            "SELECT refund.id, charge, refund.amount, currency, refund.created_at"
-            " FROM refund JOIN charge ON charge.id = refund.charge"
+            "SELECT refund.id, charge, refund.amount, currency, refund.created_at,"
+            " refund.idempotency_key FROM refund JOIN charge ON charge.id = refund.charge"
             " WHERE charge = ? ORDER BY refund.rowid",
             (charge_id,),
         )
@@ -238,6 +241,13 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _keep_keys_of_refunds(connection: sqlite3.Connection) -> None:
+    """Add what books of older versions lack; refunds in them have no key."""
+    columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(refund)")]
+    if "idempotency_key" not in columns:
+        connection.execute("ALTER TABLE refund ADD COLUMN idempotency_key TEXT")
+
+
 def _insert_charge(connection: sqlite3.Connection, charge: Charge) -> None:
     connection.execute(
         "INSERT INTO charge VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -255,8 +265,14 @@ def _insert_charge(connection: sqlite3.Connection, charge: Charge) -> None:
 
 def _insert_refund(connection: sqlite3.Connection, refund: Refund) -> None:
     connection.execute(
-        "INSERT INTO refund VALUES (?, ?, ?, ?)",
-        (refund.id, refund.charge, refund.amount, refund.created_at),
+        "INSERT INTO refund VALUES (?, ?, ?, ?, ?)",
+        (
+            refund.id,
+            refund.charge,
+            refund.amount,
+            refund.created_at,
+            refund.idempotency_key,
+        ),
     )
 
 

@@ -98,9 +98,10 @@ class ListedCharge:
 
 @dataclass(frozen=True, slots=True)
 class ListedRefund:
-    """A refund that moved money, as the gateway's books have it."""
+    """A refund that moved money, as the gateway's books have it; `key` as for a charge."""
 
     id: str
+    key: str | None
     charge_id: str
     amount_minor: int
     currency: str
@@ -129,7 +130,7 @@ class PaymentGateway(Protocol):
         """Give money back; the same key again is the same refund."""
 
     def find_refund(self, request: RefundRequest) -> Found:
-        """Look a refund up by its charge."""
+        """Look the refund of this key up by its charge; an equal one may have another key."""
 
     def list_charges(self, since: datetime, until: datetime) -> list[ListedCharge] | Unknown:
         """List what was charged from `since` on and before `until`, by the gateway's clock."""

@@ -69,11 +69,11 @@ class SandboxGateway:
 
     def refund(self, request: RefundRequest) -> Answer:
         """Give money back; the same key again is the same refund."""
-        body = _refund_of(request)
-        return self._post("/v1/refunds", request.key, body, expected=body)
+        body = {"charge": request.charge_id, "amount": request.amount_minor}
+        return self._post("/v1/refunds", request.key, body, expected=_refund_of(request))
 
     def find_refund(self, request: RefundRequest) -> Found:
-        """Look a refund up by its charge."""
+        """Look the refund of this key up by its charge; an equal one may have another key."""
         query = {"charge": request.charge_id}
         return self._find("/v1/refunds", query, request.key, expected=_refund_of(request))
 
@@ -175,7 +175,11 @@ def _charge_of(request: ChargeRequest) -> dict[str, Any]:
 
 
 def _refund_of(request: RefundRequest) -> dict[str, Any]:
-    return {"charge": request.charge_id, "amount": request.amount_minor}
+    return {
+        "charge": request.charge_id,
+        "amount": request.amount_minor,
+        "currency": request.currency,
+    }
 
 
 def _listed_charge(item: dict[str, Any]) -> ListedCharge:
@@ -190,8 +194,10 @@ def _listed_charge(item: dict[str, Any]) -> ListedCharge:
 
 
 def _listed_refund(item: dict[str, Any]) -> ListedRefund:
+    key = item.get("idempotency_key")
     return ListedRefund(
         id=str(item["id"]),
+        key=None if key is None else str(key),
         charge_id=str(item["charge"]),
         amount_minor=int(item["amount"]),
         currency=str(item["currency"]),
@@ -204,7 +210,7 @@ def _instant(at: datetime) -> str:
 
 
 def _is_under(item: object, key: str) -> bool:
-    return isinstance(item, dict) and item.get("idempotency_key", key) == key
+    return isinstance(item, dict) and item.get("idempotency_key") == key
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:

@@ -194,8 +194,10 @@ def _listed_charges(intents: Iterator[Document]) -> Iterator[ListedCharge]:
 def _listed_refunds(refunds: Iterator[Document]) -> Iterator[ListedRefund]:
     for refund in refunds:
         if refund["status"] == "succeeded":
+            names: Mapping[str, str] = refund.get("metadata") or {}
             yield ListedRefund(
                 id=refund["id"],
+                key=names.get("key"),
                 charge_id=refund["payment_intent"],
                 amount_minor=refund["amount"],
                 currency=refund["currency"].upper(),

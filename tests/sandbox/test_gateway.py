@@ -264,7 +264,9 @@ def test_refunds_never_exceed_the_charge(gateway: httpx.Client, charge: "Chargin
     given_back = gateway.get("/v1/refunds", params={"charge": charge_id}).json()["data"]
     assert [it["amount"] for it in given_back] == [600, 400]
     assert given_back[0] == answers[0].json()
-    assert set(given_back[0]) == {"id", "charge", "amount", "currency", "status", "created_at"}
+    assert set(given_back[0]) == {
+        "id", "charge", "amount", "currency", "status", "created_at", "idempotency_key",
+    }  # fmt: skip
 
 
 def test_refund_is_once_per_key(gateway: httpx.Client, charge: "Charging") -> None:
@@ -280,7 +282,7 @@ def test_refund_is_once_per_key(gateway: httpx.Client, charge: "Charging") -> No
 def test_refund_stands_in_the_ledger(gateway: httpx.Client, charge: "Charging") -> None:
     charge_id = charge(amount=1000).json()["id"]
 
-    made = refund(gateway, charge_id, 250).json()
+    made = refund(gateway, charge_id, 250, "the-refund").json()
 
     listed = gateway.get("/admin/ledger").json()["refunds"]
     assert {
@@ -288,7 +290,18 @@ def test_refund_stands_in_the_ledger(gateway: httpx.Client, charge: "Charging") 
         "charge": charge_id,
         "amount": 250,
         "created_at": made["created_at"],
+        "idempotency_key": "the-refund",
     } in listed
+
+
+def test_refunds_are_listed_under_their_keys(gateway: httpx.Client, charge: "Charging") -> None:
+    charge_id = charge(amount=1000).json()["id"]
+    for key in ("first-half", "second-half"):
+        refund(gateway, charge_id, 500, key)
+
+    listed = gateway.get("/v1/refunds", params={"charge": charge_id}).json()["data"]
+
+    assert [it["idempotency_key"] for it in listed] == ["first-half", "second-half"]
 
 
 def test_refund_of_an_unknown_charge_is_not_found(gateway: httpx.Client) -> None:

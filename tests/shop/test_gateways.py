@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -169,6 +170,21 @@ def test_a_refund_that_was_never_sent_is_missing(
     assert any_gateway.find_refund(_refund_of(any_gateway, charge, 4200)) == Missing()
 
 
+def test_equal_refunds_are_told_apart_by_their_keys(
+    any_gateway: PaymentGateway, charge: ChargeRequest
+) -> None:
+    first = _refund_of(any_gateway, charge, 2000)
+    second = replace(first, key=f"refund:{charge.key}:2")
+    made = any_gateway.refund(first)
+
+    before = any_gateway.find_refund(second)
+    made_too = any_gateway.refund(second)
+
+    assert before == Missing()
+    assert [any_gateway.find_refund(it) for it in (first, second)] == [made, made_too]
+    assert made != made_too
+
+
 def test_a_refund_of_no_charge_is_unknown(any_gateway: PaymentGateway) -> None:
     refund = RefundRequest(uuid.uuid4().hex, "ch_nobody", 100, "USD")
 
@@ -194,6 +210,7 @@ def test_what_moved_money_is_listed(any_gateway: PaymentGateway, charge: ChargeR
     assert declined.reference not in {it.reference for it in charges}
     (back,) = [it for it in refunds if it.id == given_back.id]
     assert (back.charge_id, back.amount_minor, back.currency) == (charged.id, 42, "USD")
+    assert back.key == "back:" + charge.key
     before = any_gateway.list_charges(LONG_AGO, listed.created_at)
     assert isinstance(before, list)
     assert listed not in before

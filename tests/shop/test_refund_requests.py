@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from infra.db import Database
 from shop.gateways.protocol import Declined, Unknown
+from shop.gateways.sandbox import SandboxGateway
 from shop.refund_requests import (
     ItemsNeeded,
     NotDelivered,
@@ -15,6 +17,7 @@ from shop.refund_requests import (
 from shop.refunds import AGAIN_AFTER
 from tests.shop.stage import NOON, OPERATOR, Level, Shop, as_told, at_once
 from tests.support.gateway import FakeGateway
+from tests.support.sandbox import Sandbox
 
 MINUTE = timedelta(minutes=1)
 
@@ -111,6 +114,27 @@ def test_an_unknown_refund_counts_until_it_is_known(
     shop.give_back(now=NOON + AGAIN_AFTER)
 
     assert shop.status(delivered) == "refunded"
+
+
+def test_of_two_equal_parts_the_one_in_doubt_is_told_from_the_other(
+    database: Database, sandbox: Sandbox
+) -> None:
+    shop = Shop(database, SandboxGateway(sandbox.gateway_url))
+    order_id = shop.place_one()
+    shop.settle(now=None)
+    at = shop.now()
+    shop.ask_refund(order_id, 2000, now=at)
+    shop.ask_refund(order_id, 2000, now=at)
+    sandbox.fault("gateway", "http_500", times=1, match={"path": "/v1/refunds"})
+    shop.give_back(now=at)
+    before = sandbox.ledger().kept(order_id)
+
+    done = shop.give_back(now=at + AGAIN_AFTER)
+
+    keys = [it.idempotency_key for it in sandbox.ledger().refunds]
+    assert (before, done) == (4000, 1)
+    assert sorted(keys) == [f"refund:{order_id}:1:{n}" for n in (1, 2)]
+    assert (sandbox.ledger().kept(order_id), shop.order(order_id)["refunded"]) == (2000, 40.0)
 
 
 def test_the_same_key_again_is_the_same_refund(shop: Shop, delivered: int) -> None:

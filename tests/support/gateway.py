@@ -160,12 +160,13 @@ class FakeGateway:
         return [
             ListedRefund(
                 refund.id,
+                key,
                 refund.request.charge_id,
                 refund.request.amount_minor,
                 refund.request.currency,
                 refund.made_at,
             )
-            for refund in self._refunds.values()
+            for key, refund in self._refunds.items()
             if since <= refund.made_at < until
         ]
 

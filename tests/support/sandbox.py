@@ -31,6 +31,7 @@ class Refund:
     charge: str
     amount: int
     created_at: Any
+    idempotency_key: str
 
 
 @dataclass(frozen=True)
