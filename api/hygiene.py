@@ -25,7 +25,7 @@ _ALWAYS = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 )
-_FOR_DATA = (*_ALWAYS, (_POLICY, _NOTHING))
+FOR_DATA = (*_ALWAYS, (_POLICY, _NOTHING))
 _SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 _CORS_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _CORS_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match",
@@ -54,7 +54,7 @@ class SecurityHeaders:
                 if _is_page(headers):
                     held = message  # its policy names the scripts that stand in its text
                     return
-                message["headers"] = [*headers, *_FOR_DATA]
+                message["headers"] = [*headers, *FOR_DATA]
             elif held is not None:
                 policy = _policy(bytes(message.get("body", b"")))
                 start, held = held, None

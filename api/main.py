@@ -1,6 +1,7 @@
 """The web application: `uvicorn api.main:app --port 8012`."""
 
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
@@ -33,11 +34,13 @@ from api import (
     users,
     webhooks,
 )
+from api.deadline import Deadline
 from api.guard import RequestGuard
 from api.hygiene import CorsList, SecurityHeaders
 from api.middleware import RequestLog, SlashAlias, StartupSentence
 from infra import logs
 from infra.errors import Misconfigured
+from infra.logs import log
 from infra.settings import AuthMode, Settings, load_settings
 from workers.app import hurry_for_requests
 
@@ -73,6 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.router.routes[:0] = [route for module in _ROUTERS for route in module.router.routes]
     # The last one added is the first to see a request.
     app.add_middleware(SlashAlias, routes=app.routes)
+    app.add_middleware(Deadline)
     app.add_middleware(RequestGuard)
     app.add_middleware(CorsList)
     app.add_middleware(SecurityHeaders)
@@ -88,6 +92,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     _take_over_the_servers_logs()
     app.state.write_access = access_log.writer(settings)
     hurry_for_requests()
+    if "api.connection" not in sys.modules:  # only the server imports it, when it is told to
+        log.warning("slow_callers_not_cut_off", hint="uvicorn --http api.connection:Connection")
     async with AsyncExitStack() as stack:
         app.state.collaborators = stack.enter_context(deps.opened(settings))
         if settings.auth_mode is AuthMode.OPEN:

@@ -24,7 +24,8 @@ def run(peers: Peers) -> dict[str, float]:
     port = free_port()
     env = {**peers.env, **sandbox.env(), "AUTH_MODE": "open", "LOG_LEVEL": "WARNING"}
     fleet = Fleet(peers.nursery, env, peers.work_dir)
-    command = [PYTHON, "-m", "uvicorn", "bench.empty:app", "--port", str(port), "--no-access-log"]
+    command = [PYTHON, "-m", "uvicorn", "bench.empty:app", "--port", str(port),
+               "--http", "api.connection:Connection", "--no-access-log"]  # fmt: skip
     with peers.nursery.group(), plain_client(f"http://127.0.0.1:{port}") as http:
         fleet.worker(concurrency=1)
         fleet.beat()  # keeps the watched quotes fresh, as in production

@@ -72,6 +72,7 @@ def api(settings: Settings, *, url: str) -> Service:
     """Describe the HTTP edge; open streams may hold up its stop for three seconds."""
     command = _python(
         "uvicorn", "api.main:app", "--host", settings.api_host, "--port", str(settings.api_port),
+        "--http", "api.connection:Connection",
         "--timeout-graceful-shutdown", "3", "--no-access-log",
     )  # fmt: skip
     secrets = (*_SERVERS, "secret_key", "gateway_webhook_secret", "stripe_webhook_secret")

@@ -73,6 +73,7 @@ def test_answers_within_patience_while_redis_is_frozen(
         began = time.monotonic()
         ready = client.get("/readyz")
         taken_s = time.monotonic() - began
+    valkey.thaw()  # other tests of this folder only look whether it runs
 
     parts = ready.json()["parts"]
     assert ready.status_code == httpx.codes.SERVICE_UNAVAILABLE

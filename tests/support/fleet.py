@@ -59,6 +59,7 @@ class Fleet:
         command = [
             *(PYTHON, "-m", "uvicorn", "api.main:app"),
             *("--host", "127.0.0.1", "--port", str(port)),
+            *("--http", "api.connection:Connection"),
             *("--timeout-graceful-shutdown", "3", "--no-access-log"),
         ]
         settings = {"API_PORT": str(port), **(env or {})}
