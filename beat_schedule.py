@@ -16,4 +16,5 @@ beat_schedule = {
     "roll quotes up into bars": {"task": "market.roll_up", "schedule": 5.0},
     "let old quotes go": {"task": "market.prune", "schedule": 60.0},
     "refresh what was asked for": {"task": "market.refresh", "schedule": 2.0},
+    "tidy the history of tasks": {"task": "tasks.tidy", "schedule": 60.0},
 }

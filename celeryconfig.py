@@ -16,6 +16,7 @@ include = (
     "workers.market",
     "workers.bars",
     "workers.events",
+    "workers.tidying",
 )
 
 # Pickle would run the code of anyone who can write to the broker.

@@ -27,7 +27,7 @@ _DOMAINS = {
     "shop": "Shop",
     "market": "Market",
     "accounts": "Accounts",
-    "infra": "Events",
+    "infra": "Events, tasks and queues",
 }
 
 

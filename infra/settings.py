@@ -90,6 +90,7 @@ class Settings(BaseSettings):
     fulfilment_delay_s: int = Field(0, ge=0)
     reservation_ttl_s: int = Field(900, ge=1)
     event_retention_days: int = Field(30, ge=1)
+    task_retention_days: int = Field(30, ge=1)
     quote_retention_days: int = Field(7, ge=1)
     minute_bar_retention_days: int = Field(90, ge=1)
     hour_bar_retention_days: int = Field(3650, ge=1)

@@ -3,7 +3,9 @@
 from alembic import context
 
 # Importing them makes every table known.
-import accounts.tables  # noqa: F401
+import accounts.tables
+import infra.queues
+import infra.tasks  # noqa: F401
 import market.bars
 import market.models  # noqa: F401
 import shop.feed_state

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from infra import clock
+from infra import clock, trace
 from infra.db import Base, BigId, LongText, Row, UtcDateTime, binary_string
 from infra.errors import NotFound
 from infra.outbox import Change
@@ -62,6 +62,9 @@ class Payment(Base):
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     tries: Mapped[int] = mapped_column(sa.Integer)
     fulfil_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    request_id: Mapped[str | None] = mapped_column(
+        binary_string(trace.LENGTH), default=trace.request_id
+    )
     version: Mapped[int] = mapped_column(sa.BigInteger)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -1,5 +1,6 @@
 """Reconciliations: one stored report a day, asked for by people or by the day itself."""
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -9,9 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from infra import clock
+from infra import clock, in_hand, trace
 from infra.db import Base, LongText, Sessions, UtcDateTime, binary_string, is_duplicate, transact
 from infra.errors import Invalid
+from infra.in_hand import Thing
 from infra.logs import log
 from shop import comparison
 from shop.gateways.protocol import PaymentGateway
@@ -38,6 +40,9 @@ class Reconciliation(Base):
     day: Mapped[date] = mapped_column(sa.Date, primary_key=True)
     state: Mapped[str] = mapped_column(binary_string(16), index=True)
     requested_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    request_id: Mapped[str | None] = mapped_column(
+        binary_string(trace.LENGTH), default=trace.request_id
+    )
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     report: Mapped[str | None] = mapped_column(LongText)
@@ -50,6 +55,14 @@ class DayNotBegun(Invalid):
 
     def __init__(self, day: date) -> None:
         super().__init__(f"{day} has not begun (UTC): there is nothing to compare.")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A day that is ours while its lease holds, and the request that asked for it."""
+
+    day: date
+    request_id: str | None
 
 
 def request(
@@ -91,8 +104,11 @@ def run_requested(
     """
     done = 0
     _ask_for_yesterday(sessions, now=now)
-    while (day := transact(sessions, lambda session: _claim(session, now))) is not None:
-        compare(sessions, gateway, day, now=now)
+    while (claim := transact(sessions, lambda session: _claim(session, now))) is not None:
+        comparing = Thing({"day": claim.day.isoformat()}, request_id=claim.request_id)
+        in_hand.take_up(comparing)
+        compare(sessions, gateway, claim.day, now=now)
+        comparing.end()
         done += 1
     return done
 
@@ -123,6 +139,7 @@ def _request(session: Session, day: date, *, anew: bool, now: datetime | None) -
         return None
     if run.state != RunState.REQUESTED:
         run.state, run.requested_at, run.lease_until = RunState.REQUESTED, now, None
+        run.request_id = trace.request_id()
     return run.requested_at
 
 
@@ -137,7 +154,7 @@ def _ask_for_yesterday(sessions: Sessions, *, now: datetime | None) -> None:
         request(sessions, yesterday, now=now)
 
 
-def _claim(session: Session, now: datetime | None) -> date | None:
+def _claim(session: Session, now: datetime | None) -> Claim | None:
     now = now or clock.now(session)
     lost = sa.and_(Reconciliation.state == RunState.RUNNING, Reconciliation.lease_until <= now)
     run = session.scalar(
@@ -150,7 +167,7 @@ def _claim(session: Session, now: datetime | None) -> date | None:
     if run is None:
         return None
     run.state, run.lease_until = RunState.RUNNING, now + LEASE
-    return run.day
+    return Claim(run.day, run.request_id)
 
 
 def _end(session: Session, day: date, report: dict[str, Any], now: datetime | None) -> None:

@@ -135,6 +135,24 @@ def request(
     return refunds.public(refund)
 
 
+def request_again(
+    session: Session, refund_id: int, *, requested_by: int, idempotency_key: str
+) -> None:
+    """Ask once more for what a gateway refused to give back; any other refund goes on by itself.
+
+    Raises:
+        RefundTooLarge: the money has been given back in another way since.
+    """
+    refused = session.get(Refund, refund_id)
+    if refused is None or refused.state != RefundState.FAILED:
+        return
+    coming_back = refunds.restocked(refused)
+    wanted = RefundRequest(
+        requested_by, refused.amount_minor, refused.reason, items=coming_back or None
+    )
+    request(session, refused.order_id, wanted, idempotency_key=idempotency_key)
+
+
 def list_of(session: Session, order_id: int, *, user_id: int | None) -> list[dict[str, Any]]:
     """List the refunds of an order, newest first; with a `user_id`, only if it is that person's.
 

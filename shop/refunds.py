@@ -11,7 +11,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from infra import clock, failpoints, outbox
+from infra import clock, failpoints, in_hand, outbox, trace
 from infra.db import (
     Base,
     BigId,
@@ -22,6 +22,7 @@ from infra.db import (
     binary_string,
     transact,
 )
+from infra.in_hand import Thing
 from infra.logs import log
 from infra.outbox import Change
 from infra.parallel import answer_groups
@@ -85,6 +86,9 @@ class Refund(Base):
     currency: Mapped[str] = mapped_column(sa.CHAR(3))
     reason: Mapped[str] = mapped_column(sa.String(200))
     requested_by: Mapped[int | None] = mapped_column(BigId)
+    request_id: Mapped[str | None] = mapped_column(
+        binary_string(trace.LENGTH), default=trace.request_id
+    )
     idempotency_key: Mapped[str | None] = mapped_column(binary_string(255))
     request_hash: Mapped[str | None] = mapped_column(binary_string(64))
     restock: Mapped[str | None] = mapped_column(LongText)
@@ -104,6 +108,7 @@ class Claim:
     order_id: int
     request: RefundRequest
     sent_before: bool
+    request_id: str | None = None
     log: CallLog = field(default_factory=CallLog, compare=False)
 
 
@@ -205,6 +210,9 @@ def settle_due(sessions: Sessions, gateway: PaymentGateway, *, now: datetime | N
         sessions, lambda session: _claim(session, token=token, gateway=gateway, now=now)
     )
 
+    things = {claim.refund_id: _in_hand(claim) for claim in claims}
+    in_hand.take_up(*things.values())
+
     def call(claim: Claim) -> Answer:
         return ask(gateway, claim)
 
@@ -212,6 +220,8 @@ def settle_due(sessions: Sessions, gateway: PaymentGateway, *, now: datetime | N
     for group in answer_groups(call, claims, limit=limit, deadline_s=DEADLINE_S):
         failpoints.reach("refunds.sent")
         done += transact(sessions, lambda session: _settle(session, group, token=token, now=now))  # noqa: B023 - runs before the next group comes
+        for claim, answer in group:
+            _put_down(things[claim.refund_id], answer)
     return done
 
 
@@ -225,6 +235,20 @@ def ask(gateway: PaymentGateway, claim: Claim) -> Answer:
         if not isinstance(found, Missing):
             return found
     return claim.log.timed(Operation.REFUND, request.key, lambda: gateway.refund(request))
+
+
+def _in_hand(claim: Claim) -> Thing:
+    told = {"refund_id": claim.refund_id, "order_id": claim.order_id}
+    return Thing(told, key=f"refunds/{claim.refund_id}", request_id=claim.request_id)
+
+
+def _put_down(thing: Thing, answer: Answer) -> None:
+    """Say how it ended; without a clear answer it is taken up again in some seconds."""
+    match answer:
+        case Succeeded():
+            thing.end()
+        case Declined(reason=reason):
+            thing.end(f"The gateway refused it: {reason}.")
 
 
 def _claim(
@@ -245,6 +269,7 @@ def _claim(
             refund.order_id,
             RefundRequest(refund.key, refund.charge_id, refund.amount_minor, refund.currency),
             sent_before=refund.state != RefundState.CREATED,
+            request_id=refund.request_id,
         )
         for refund in due
     ]

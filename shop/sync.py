@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, undefer
 
-from infra import clock, failpoints
+from infra import clock, failpoints, in_hand, trace
 from infra.db import (
     Base,
     BigId,
@@ -24,6 +24,7 @@ from infra.db import (
     transact,
 )
 from infra.errors import AppError, NotFound
+from infra.in_hand import Thing
 from shop import feed, feed_state, products, takeover
 from shop.feed import Feed, FeedUnusable
 from shop.feed_items import Offer
@@ -53,6 +54,9 @@ class SyncRun(Base):
     state: Mapped[str] = mapped_column(binary_string(16), index=True)
     dry_run: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
     requested_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    request_id: Mapped[str | None] = mapped_column(
+        binary_string(trace.LENGTH), default=trace.request_id
+    )
     lease_token: Mapped[str | None] = mapped_column(binary_string(36))
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -105,6 +109,7 @@ class Claim:
     run_id: int | None = None
     token: str = ""
     dry_run: bool = False
+    request_id: str | None = None
 
 
 _NOBODYS = Claim()
@@ -173,13 +178,19 @@ def run_requested(sessions: Sessions, supplier: Supplier, *, now: datetime | Non
     """
     done = 0
     while claim := transact(sessions, lambda session: _claim(session, supplier, now)):
+        syncing = Thing(
+            {"sync_id": claim.run_id, "dry_run": claim.dry_run}, request_id=claim.request_id
+        )
+        in_hand.take_up(syncing)
         try:
             report = run_once(sessions, supplier, claim)
         except (FeedUnusable, NoFeed) as error:
             report = Report(reason=error.detail)
-        except Superseded:
+        except Superseded as error:
+            syncing.end(error.detail)
             return done
         transact(sessions, lambda session: _end(session, claim, report))  # noqa: B023 - runs at once
+        syncing.end(report.reason)
         done += 1
     return done
 
@@ -244,7 +255,7 @@ def _claim(session: Session, supplier: Supplier, now: datetime | None) -> Claim 
         return None
     run.state, run.lease_until, run.lease_token = SyncState.RUNNING, now + LEASE, str(uuid.uuid4())
     session.flush()
-    return Claim(run.id, run.lease_token, run.dry_run)
+    return Claim(run.id, run.lease_token, run.dry_run, run.request_id)
 
 
 def _due(session: Session, supplier: Supplier, now: datetime) -> SyncRun | None:

@@ -7,7 +7,7 @@ from celery import Celery, signals
 import beat_schedule
 from infra import logs
 from infra.process import die_with_parent
-from workers import deps, heartbeat, transport
+from workers import deps, heartbeat, tasks, transport
 
 API_TIMEOUTS_S = {"socket_connect_timeout": 0.3, "socket_timeout": 0.5}
 
@@ -19,6 +19,7 @@ app.conf.beat_schedule = beat_schedule.beat_schedule
 # A promise, kept at first use: an import must not fail over a setting that is wrong.
 app.add_defaults(lambda: {"broker_url": deps.settings().broker})
 heartbeat.install(app)
+tasks.install()
 transport.install()
 
 

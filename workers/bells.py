@@ -8,7 +8,9 @@ from infra.logs import log
 from infra.metrics import bells_failed, bells_rung
 from infra.redis import RedisDown
 from workers import deps
+from workers.app import app
 from workers.task import Bell
+from workers.tasks import RETRY_OF
 
 _QUIET_AFTER_FAILURE_S = 1.0
 _quiet_until = 0.0
@@ -33,3 +35,16 @@ def ring(*bells: Bell) -> None:
             bells_failed.labels(bell.name).inc()
             log.warning("bell_failed", task=bell.name)
             return
+
+
+def send(name: str, *, queue: str, retry_of: int | None = None) -> None:
+    """Send a task one message of its own, which says which failed one it tries again.
+
+    Never raises for a broken broker: what is due is swept, and a person can ask once more.
+    """
+    headers = {} if retry_of is None else {RETRY_OF: retry_of}
+    try:
+        app.send_task(name, queue=queue, headers=headers)
+    except (RedisDown, OperationalError):
+        bells_failed.labels(name).inc()
+        log.warning("bell_failed", task=name)

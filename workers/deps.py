@@ -6,6 +6,7 @@ from functools import cache
 from infra import redis
 from infra.bells import Bells
 from infra.db import Database, open_database
+from infra.journal import Journal
 from infra.parallel import forget_threads
 from infra.relay import Relay
 from infra.settings import Settings, load_settings
@@ -48,6 +49,12 @@ def bells() -> Bells:
 
 
 @cache
+def journal() -> Journal:
+    """Open the history of tasks."""
+    return Journal(database().sessions)
+
+
+@cache
 def relay() -> Relay:
     """Build the relay from database and streams."""
     return Relay(
@@ -81,6 +88,6 @@ def forget() -> None:
     """Drop what was inherited over a fork, without closing what the parent still uses."""
     if database.cache_info().currsize:
         database().engine.dispose(close=False)
-    for made in (database, bells, relay, gateway):
+    for made in (database, bells, journal, relay, gateway):
         made.cache_clear()
     forget_threads()

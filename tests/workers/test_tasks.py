@@ -17,6 +17,7 @@ QUEUES = {
     "refunds.settle": "payments",
     "products.sync": "products",
     "events.publish": "events",
+    "tasks.tidy": "events",
     "market.refresh": "market",
     "market.refresh_watchlist": "market",
 }

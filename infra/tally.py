@@ -1,0 +1,54 @@
+"""Counters that all processes share: worker children come and go, and have no port of their own."""
+
+import time
+from collections import Counter
+
+from infra.redis import Client, RedisDown, translated
+
+KEY = "tally"
+_FLUSH_EVERY_S = 1.0
+
+
+class Tally:
+    """Adds up in this process, and from time to time in one hash in Redis.
+
+    What cannot be added now is kept and added later. After a flush of Redis the counters begin at
+    zero, which is what readers of counters expect of a restart.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._held: Counter[str] = Counter()
+        self._flush_at = 0.0
+
+    def add(self, amounts: dict[str, float]) -> None:
+        """Add to counters by name; never raises for a Redis that is away."""
+        for name, amount in amounts.items():
+            self._held[name] += amount  # type: ignore[assignment] # a Counter may hold fractions
+        if time.monotonic() >= self._flush_at:
+            self.flush()
+
+    def flush(self) -> None:
+        """Add what is held to what all share."""
+        self._flush_at = time.monotonic() + _FLUSH_EVERY_S
+        if not self._held:
+            return
+        try:
+            with translated(), self._client.pipeline(transaction=True) as pipe:
+                for name, amount in self._held.items():
+                    pipe.hincrbyfloat(KEY, name, amount)
+                pipe.execute()
+        except RedisDown:
+            return
+        self._held.clear()
+
+
+def read(client: Client) -> dict[str, float]:
+    """Read all counters.
+
+    Raises:
+        RedisDown: they cannot be read.
+    """
+    with translated():
+        found = client.hgetall(KEY)
+    return {name.decode(): float(value) for name, value in found.items()}  # type: ignore[union-attr] # bytes

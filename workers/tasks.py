@@ -1,0 +1,173 @@
+"""Celery's signals become history: what a person asked for, and every task that failed.
+
+Successful bells, sweeps and canaries leave no row. The work comes first: whatever goes wrong here
+is logged, and what could not be written is kept for a while and written later.
+"""
+
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from traceback import extract_tb
+from types import TracebackType
+from typing import Any
+
+from celery import signals
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from infra import in_hand, trace
+from infra.in_hand import Thing
+from infra.redaction import redact, secrets_of
+from infra.tasks import Outcome, TaskState
+from workers import deps
+
+# Headers of a message: who asked, when it was sent, and which failed task it tries again.
+REQUEST_ID, SENT_AT, RETRY_OF = "request_id", "sent_at", "retry_of"
+
+
+@dataclass
+class _Run:
+    """The task that this process is at."""
+
+    task_id: str
+    name: str
+    queue: str
+    retry_of: int | None
+    request_id: str | None
+    began_s: float = field(default_factory=time.monotonic)
+    things: list[Thing] = field(default_factory=list)
+
+    def outcome(self, state: TaskState, n: int = 0, **told: Any) -> Outcome:  # noqa: ANN401 - fields of Outcome
+        """Say what became of the task itself, or of its n-th thing."""
+        thing = self.things[n - 1] if n else None
+        if thing is not None and thing.key:
+            told["same_as"] = thing.key
+        return Outcome(
+            task_id=self.task_id,
+            name=self.name,
+            queue=self.queue,
+            state=state,
+            n=n,
+            arguments=thing.arguments if thing else {},
+            request_id=(thing.request_id if thing else None) or self.request_id,
+            worker=_worker,
+            runtime_ms=round((time.monotonic() - self.began_s) * 1000),
+            **told,
+        )
+
+
+_run: _Run | None = None
+_worker: str | None = None
+
+
+def install() -> None:
+    """Listen to Celery's signals from now on."""
+    signals.celeryd_init.connect(_name_worker)
+    signals.before_task_publish.connect(_stamp)
+    signals.task_prerun.connect(_begin)
+    signals.task_success.connect(_succeed)
+    signals.task_failure.connect(_fail)
+    signals.task_postrun.connect(_end)
+
+
+def _name_worker(sender: str, **_kwargs: object) -> None:
+    global _worker  # noqa: PLW0603 - a process is one worker
+    _worker = sender
+
+
+def _stamp(headers: dict[str, Any], **_kwargs: object) -> None:
+    """Let a message say who asked for it, and when it was sent."""
+    headers.setdefault(SENT_AT, time.time())
+    if request_id := trace.request_id():
+        headers.setdefault(REQUEST_ID, request_id)
+
+
+def _begin(task_id: str, task: Any, **_kwargs: object) -> None:  # noqa: ANN401 - celery's task
+    global _run  # noqa: PLW0603 - a child of the pool is at one task at a time
+    asked = task.request
+    _run = _Run(task_id, task.name, task.queue, asked.get(RETRY_OF), asked.get(REQUEST_ID))
+    clear_contextvars()
+    bind_contextvars(task=task.name, task_id=task_id)
+    if _run.request_id:
+        bind_contextvars(request_id=_run.request_id)
+    in_hand.listen(_take_up)
+
+
+def _take_up(things: Sequence[Thing]) -> None:
+    """Write down what is taken up before it is done: a killed process leaves its rows behind."""
+    if _run is None:
+        return
+    first = len(_run.things) + 1
+    _run.things.extend(things)
+    numbers = range(first, len(_run.things) + 1)
+    deps.journal().write(*(_run.outcome(TaskState.RUNNING, n) for n in numbers))
+
+
+def _succeed(**_kwargs: object) -> None:
+    if _run is None:
+        return
+    outcomes = [
+        _run.outcome(_state(thing), n, error=_clean(thing.error))
+        for n, thing in enumerate(_run.things, start=1)
+        if thing.has_ended  # the others are taken up again
+    ]
+    if _run.retry_of is not None:
+        outcomes.append(_run.outcome(TaskState.DONE, retry_of=_run.retry_of))
+    deps.journal().write(*outcomes)
+
+
+def _fail(
+    sender: Any,  # noqa: ANN401 - celery's task
+    task_id: str,
+    exception: BaseException,
+    einfo: Any = None,  # noqa: ANN401 - celery's text of the traceback
+    **_kwargs: object,
+) -> None:
+    told: dict[str, Any] = {
+        "error": _clean(f"{type(exception).__name__}: {exception}"),
+        "traceback": _clean(str(getattr(einfo, "traceback", "") or "")),
+        "same_as": f"{sender.name}:{type(exception).__name__}:{_place(exception.__traceback__)}",
+    }
+    if _run is None or _run.task_id != task_id:
+        # The parent tells of a child that was killed, which could tell nothing itself.
+        state = TaskState.FAILED
+        lost = Outcome(task_id, sender.name, sender.queue, state, worker=_worker, **told)
+        deps.journal().write_lost(lost)
+        return
+    if not _run.things:
+        failed = _run.outcome(TaskState.FAILED, retry_of=_run.retry_of, **told)
+        deps.journal().write(failed)
+        return
+    del told["same_as"]
+    deps.journal().write(
+        *(
+            _run.outcome(TaskState.DONE, n)
+            if thing.has_ended and not thing.error
+            else _run.outcome(TaskState.FAILED, n, **told)
+            for n, thing in enumerate(_run.things, start=1)
+        )
+    )
+
+
+def _end(**_kwargs: object) -> None:
+    global _run  # noqa: PLW0603 - as above
+    _run = None
+    in_hand.listen(None)
+    clear_contextvars()
+    deps.journal().flush()
+
+
+def _state(thing: Thing) -> TaskState:
+    return TaskState.FAILED if thing.error else TaskState.DONE
+
+
+def _clean(text: str | None) -> str | None:
+    return redact(text, secrets_of(deps.settings())) if text else None
+
+
+def _place(traceback: TracebackType | None) -> str:
+    """Name the line that raised, shortly: the same failure is told by where it happens."""
+    frames = extract_tb(traceback)
+    if not frames:
+        return "-"
+    return f"{zlib.crc32(f'{frames[-1].filename}:{frames[-1].lineno}'.encode()):08x}"
