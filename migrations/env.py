@@ -3,7 +3,7 @@
 from alembic import context
 
 # Importing them makes every table known.
-import accounts.tables
+import accounts.tables  # noqa: F401
 import infra.queues
 import infra.tasks  # noqa: F401
 import market.bars
