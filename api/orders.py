@@ -8,12 +8,15 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Header, Path, Query, Response, status
 from pydantic import BaseModel, Field, model_validator
 
+from accounts import users
+from accounts.callers import Caller
+from accounts.users import UserNotFound
 from api.amounts import MinorAmount, ProductId, Quantity
 from api.bodies import Body
 from api.deps import AppSettings, CurrentCaller, Reads, Sessions
 from api.errors import problems
 from api.paging import Paging
-from infra import failpoints
+from infra import db, failpoints
 from infra.errors import Forbidden
 from infra.settings import Settings
 from shop import checkout, orders
@@ -144,6 +147,7 @@ class OrderOut(BaseModel):
         checkout.KeyReused,
         checkout.InFlight,
         NotYourself,
+        UserNotFound,
     ),
 )
 def place_order(
@@ -155,9 +159,7 @@ def place_order(
     idempotency_key: IdempotencyKey = None,
 ) -> dict[str, Any]:
     """Store an order, hold its stock and start its payment; the work goes on after the answer."""
-    buyer = caller.user_id if body.user_id is None else body.user_id
-    if buyer != caller.user_id and not caller.is_admin:
-        raise NotYourself
+    buyer = _buyer(body.user_id, caller, sessions)
     request = checkout.Request(buyer, body.quantities(), body.total_minor(), body.payment_token)
     order = checkout.place(
         sessions, request, terms=terms_of(settings), idempotency_key=idempotency_key
@@ -192,6 +194,16 @@ def get_order(order_id: OrderId, caller: CurrentCaller, reads: Reads) -> dict[st
     """Show one of your orders as it is now."""
     with reads() as session:
         return orders.get(session, order_id, user_id=None if caller.is_operator else caller.user_id)
+
+
+def _buyer(user_id: int | None, caller: Caller, sessions: db.Sessions) -> int:
+    """Tell for whom an order is; admins order for others, who must exist."""
+    if user_id is None or user_id == caller.user_id:
+        return caller.user_id
+    if not caller.is_admin:
+        raise NotYourself
+    with sessions.begin() as session:
+        return users.get(session, user_id).id
 
 
 def terms_of(settings: Settings) -> Terms:

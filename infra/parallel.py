@@ -5,8 +5,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from typing import Generic, TypeVar
+
+from infra.logs import log
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -30,23 +33,29 @@ def answer_groups(
 
     A group ends when it is full or `group_wait_s` after its first answer, so that one slow call
     delays only itself. Subjects without an answer at the deadline are in no group; their calls end
-    by their own time-outs. `call` must not raise.
+    by their own time-outs. A call that raises is logged and has no answer either.
     """
     crew = _Crew(call, subjects, limit)
     ends_at = time.monotonic() + deadline_s
     left = len(subjects)
     while left:
-        group = _take_group(crew, ends_at, min(left, group_size), group_wait_s)
-        if not group:
+        ended = _take_group(crew, ends_at, min(left, group_size), group_wait_s)
+        if not ended:
             crew.dismiss()
             return
-        left -= len(group)
-        yield group
+        left -= len(ended)
+        if group := [it for it in ended if not isinstance(it, _Broken)]:
+            yield group
 
 
 def forget_threads() -> None:
     """Forget the pool after a fork: its threads stayed behind in the parent."""
     _threads.cache_clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """A call that raised: the bug is in the log, and nobody need wait for an answer."""
 
 
 class _Crew(Generic[S, T]):
@@ -58,10 +67,10 @@ class _Crew(Generic[S, T]):
         self._limit = min(limit, len(subjects), MOST_THREADS)
         self._size = 0
         self._grows_at = 0.0
-        self._answers: queue.SimpleQueue[tuple[S, T]] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[S, T] | _Broken] = queue.SimpleQueue()
 
-    def answer(self, until: float) -> tuple[S, T] | None:
-        """Wait for the next answer; None if there was none in time."""
+    def answer(self, until: float) -> tuple[S, T] | _Broken | None:
+        """Wait for the next call to end; None if none did in time."""
         while True:
             self._grow()
             now = time.monotonic()
@@ -93,7 +102,14 @@ class _Crew(Generic[S, T]):
                 subject = self._waiting.popleft()
             except IndexError:
                 return
-            self._answers.put((subject, self._call(subject)))
+            self._answers.put(self._ended(subject))
+
+    def _ended(self, subject: S) -> tuple[S, T] | _Broken:
+        try:
+            return subject, self._call(subject)
+        except Exception:  # noqa: BLE001 - the outermost line: nobody reads what a thread raises
+            log.exception("outside_call_broke")
+            return _Broken()
 
 
 @cache
@@ -101,8 +117,10 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="outside-call")
 
 
-def _take_group(crew: _Crew[S, T], ends_at: float, size: int, wait_s: float) -> list[tuple[S, T]]:
-    group: list[tuple[S, T]] = []
+def _take_group(
+    crew: _Crew[S, T], ends_at: float, size: int, wait_s: float
+) -> list[tuple[S, T] | _Broken]:
+    group: list[tuple[S, T] | _Broken] = []
     until = ends_at
     while len(group) < size:
         answered = crew.answer(until)

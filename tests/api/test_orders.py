@@ -245,6 +245,15 @@ def test_an_admin_cannot_order_for_a_user_who_cannot_be(front: Shopfront) -> Non
     assert problem_of(answer) == (422, "invalid")
 
 
+def test_an_admin_cannot_order_for_a_user_who_is_not(front: Shopfront) -> None:
+    admin, product = front.visitor(Role.ADMIN), front.sell()
+
+    answer = admin.http.post("/orders/", json={"id": product, "user_id": 2**62})
+
+    assert problem_of(answer) == (404, "user_not_found")
+    assert front.level(product).reserved == 0
+
+
 def test_a_registered_person_sees_his_order_and_nobody_elses(front: Shopfront) -> None:
     owner, other = (front.api.client(register(front.api).token) for _ in range(2))
     placed = owner.post("/orders/", json={"id": front.sell()}).json()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 import pytest
+import structlog
 
 from infra.parallel import answer_groups, forget_threads
 
@@ -48,6 +49,17 @@ def test_slow_call_delays_only_itself(gate: threading.Event) -> None:
     assert next(groups) == [("quick", "quick")]
     gate.set()
     assert next(groups) == [("slow", "True")]
+
+
+def test_call_that_raises_is_logged_and_not_waited_for() -> None:
+    def call(number: int) -> float:
+        return 1 / number
+
+    with structlog.testing.capture_logs() as lines:
+        groups = list(answer_groups(call, [0, 1, 0, 2], limit=2, deadline_s=30))
+
+    assert sorted(chain(*groups)) == [(1, 1.0), (2, 0.5)]
+    assert [line["event"] for line in lines] == ["outside_call_broke"] * 2
 
 
 def test_group_waits_a_moment_for_more() -> None:

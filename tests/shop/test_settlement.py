@@ -279,6 +279,20 @@ def test_a_payment_that_wears_out_ten_runs_is_held_for_a_person(
     assert gateway.sent == []
 
 
+def test_a_call_that_breaks_is_a_try_and_delays_nobody(shop: Shop, gateway: FakeGateway) -> None:
+    broken, healthy = shop.place_one(), shop.place_one()
+    gateway.break_on(f"{broken}:1")
+
+    for n in range(MOST_TRIES):
+        shop.settle(now=NOON + n * LEASE)
+    tried = shop.payment(broken).tries
+    shop.settle(now=NOON + MOST_TRIES * LEASE)
+
+    assert (shop.status(healthy), tried) == ("paid", MOST_TRIES)
+    assert shop.payment_document(broken)["outcome"] == "needs_human"
+    assert gateway.captured() == {f"{healthy}:1": 6000}
+
+
 def test_stock_of_a_payment_held_for_a_person_stays_held(shop: Shop) -> None:
     product = shop.sell(quantity=10)
     shop.place({product: 4})

@@ -63,6 +63,7 @@ class FakeGateway:
         self._next: deque[Answer | None] = deque()
         self._next_found: deque[Found | Unlisted] = deque()
         self._held: dict[str, threading.Event] = {}
+        self._breaks: set[str] = set()
         self._books = threading.Lock()
 
     def answer_next(self, answer: Answer, *, times: int = 1) -> None:
@@ -80,6 +81,10 @@ class FakeGateway:
     def hold(self, key: str) -> threading.Event:
         """Keep the next charge or refund under this key waiting until the event is set."""
         return self._held.setdefault(key, threading.Event())
+
+    def break_on(self, key: str) -> None:
+        """Raise whenever this key comes, as no gateway may: a bug."""
+        self._breaks.add(key)
 
     def captured(self) -> dict[str, int]:
         """Tell what was taken under each key."""
@@ -110,6 +115,7 @@ class FakeGateway:
         """Look the charge of this request up by its reference."""
         with self._books:
             self.asked.append(request.key)
+            self._break(request.key)
             if self._next_found:
                 return self._next_found.popleft()
             charge = self._charges.get(request.key)
@@ -133,6 +139,7 @@ class FakeGateway:
         """Look a refund up by its charge."""
         with self._books:
             self.asked.append(request.key)
+            self._break(request.key)
             if self._next_found:
                 told = self._next_found.popleft()
                 assert not isinstance(told, Unlisted), "refunds are listed by their charge"
@@ -184,6 +191,11 @@ class FakeGateway:
         held = self._held.pop(key, None)
         if held is not None:
             held.wait(_HELD_AT_MOST_S)
+        self._break(key)
+
+    def _break(self, key: str) -> None:
+        if key in self._breaks:
+            raise ZeroDivisionError(key)
 
     def _charge_once(self, request: ChargeRequest) -> Answer:
         if request.key in self._refused:
