@@ -15,9 +15,11 @@ from api import (
     access_log,
     audit,
     auth,
+    candles,
     deps,
     errors,
     events,
+    history,
     home,
     market,
     openapi,
@@ -46,8 +48,8 @@ from workers.app import hurry_for_requests
 
 # Asked most, looked at first: a request is compared with one route after the other.
 _ROUTERS = (
-    quotes, market, stock, syncs, products, orders, order_changes, refunds, reconciliation,
-    webhooks, payments, events, auth, users, audit, probes, home,
+    quotes, market, candles, history, stock, syncs, products, orders, order_changes, refunds,
+    reconciliation, webhooks, payments, events, auth, users, audit, probes, home,
 )  # fmt: skip
 # What runs beside the requests as long as the process does.
 _COMPANIONS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (

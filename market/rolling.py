@@ -92,6 +92,7 @@ def _work_through(
                     return Done(rows, left=True)
                 done = work(symbol)
                 rows += done
+                failpoints.reach("rolling.committed")
     return Done(rows, left=False)
 
 

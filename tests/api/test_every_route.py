@@ -191,6 +191,8 @@ ROUTES = [
     # Reading the market is public: a symbol that cannot be is refused for what it is.
     Row("GET /market/quote", 422, query="?symbol=../.."),
     Row("GET /market/quotes", 422, query="?symbols=../.."),
+    Row("GET /market/history", 422, query="?symbol=../.."),
+    Row("GET /market/candles", 422, query="?symbol=../.."),
     Row("GET /market/crypto", 422, query="?symbol=../.."),
     Row("GET /market/company", 422, query="?symbol=../.."),
     Row("GET /market/news", 422, query="?symbol=../.."),
