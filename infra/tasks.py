@@ -37,14 +37,16 @@ class TaskState(StrEnum):
 
 
 class TaskRun(Base):
-    """One task, or one thing that a task took up; `task_id` is Celery's, `n` counts its things.
+    """One task, or one thing that a task took up; `task_id` is Celery's.
 
+    `run` is one delivery of its message, and `n` counts what that took up.
     `same_as` names what failed and how: the same failure again adds to `tries` of the same row.
     """
 
     __tablename__ = "task_run"
     __table_args__ = (
-        sa.UniqueConstraint("task_id", "n"),
+        sa.UniqueConstraint("run", "n"),
+        sa.Index(None, "task_id"),
         sa.Index(None, "state", "id"),
         sa.Index(None, "name", "id"),
         sa.Index(None, "seen_at"),
@@ -54,6 +56,7 @@ class TaskRun(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     task_id: Mapped[str] = mapped_column(binary_string(64))
+    run: Mapped[str] = mapped_column(binary_string(64))
     n: Mapped[int] = mapped_column(sa.Integer)
     name: Mapped[str] = mapped_column(binary_string(80))
     queue: Mapped[str] = mapped_column(binary_string(40))
@@ -100,6 +103,7 @@ class Outcome:
     """
 
     task_id: str
+    run: str
     name: str
     queue: str
     state: TaskState
@@ -133,8 +137,6 @@ def record(session: Session, outcome: Outcome, *, now: datetime | None = None) -
     if known is None:
         known = _begin(outcome, at=at)
         session.add(known)
-    elif known.state == TaskState.DONE and outcome.state is TaskState.RUNNING:
-        return  # its message was delivered twice; what it did stands
     _write(session, known, outcome, at=at)
 
 
@@ -265,7 +267,7 @@ def _find(session: Session, outcome: Outcome) -> TaskRun | None:
         retried = session.get(TaskRun, outcome.retry_of, with_for_update=True)
         if retried is not None:
             return retried
-    conditions = [sa.and_(TaskRun.task_id == outcome.task_id, TaskRun.n == outcome.n)]
+    conditions = [sa.and_(TaskRun.run == outcome.run, TaskRun.n == outcome.n)]
     if outcome.same_as is not None:
         conditions.append(TaskRun.same_as == outcome.same_as)
     for condition in conditions:
@@ -279,6 +281,7 @@ def _begin(outcome: Outcome, *, at: datetime) -> TaskRun:
     took = timedelta(milliseconds=outcome.runtime_ms or 0)
     return TaskRun(
         task_id=outcome.task_id,
+        run=outcome.run,
         n=outcome.n,
         name=outcome.name,
         queue=outcome.queue,
@@ -296,12 +299,8 @@ def _begin(outcome: Outcome, *, at: datetime) -> TaskRun:
 def _write(session: Session, run: TaskRun, outcome: Outcome, *, at: datetime) -> None:
     run.seen_at = at
     if outcome.state is TaskState.RUNNING:
-        run.state, run.same_as, run.task_id, run.n = (
-            TaskState.RUNNING,
-            outcome.same_as,
-            outcome.task_id,
-            outcome.n,
-        )
+        run.state, run.same_as = TaskState.RUNNING, outcome.same_as
+        run.task_id, run.run, run.n = outcome.task_id, outcome.run, outcome.n
         return
     was = TaskState(run.state)
     run.error = outcome.error[:ERROR_LENGTH] if outcome.error else None

@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from secrets import token_hex
 from traceback import extract_tb
 from types import TracebackType
 from typing import Any
@@ -36,6 +37,7 @@ class _Run:
     request_id: str | None
     began_s: float = field(default_factory=time.monotonic)
     things: list[Thing] = field(default_factory=list)
+    token: str = field(default_factory=lambda: token_hex(8))
 
     def outcome(self, state: TaskState, n: int = 0, **told: Any) -> Outcome:  # noqa: ANN401 - fields of Outcome
         """Say what became of the task itself, or of its n-th thing."""
@@ -44,6 +46,7 @@ class _Run:
             told["same_as"] = thing.key
         return Outcome(
             task_id=self.task_id,
+            run=self.token,
             name=self.name,
             queue=self.queue,
             state=state,
@@ -130,9 +133,8 @@ def _fail(
     }
     if _run is None or _run.task_id != task_id:
         # The parent tells of a child that was killed, which could tell nothing itself.
-        state = TaskState.FAILED
-        lost = Outcome(task_id, sender.name, sender.queue, state, worker=_worker, **told)
-        deps.journal().write_lost(lost)
+        told |= {"worker": _worker, "state": TaskState.FAILED}
+        deps.journal().write_lost(Outcome(task_id, token_hex(8), sender.name, sender.queue, **told))
         return
     if not _run.things:
         failed = _run.outcome(TaskState.FAILED, retry_of=_run.retry_of, **told)

@@ -19,6 +19,7 @@ def upgrade() -> None:
         "task_run",
         sa.Column("id", BigId, autoincrement=True, nullable=False),
         sa.Column("task_id", binary_string(64), nullable=False),
+        sa.Column("run", binary_string(64), nullable=False),
         sa.Column("n", sa.Integer(), nullable=False),
         sa.Column("name", binary_string(80), nullable=False),
         sa.Column("queue", binary_string(40), nullable=False),
@@ -37,12 +38,13 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_task_run"),
         sa.UniqueConstraint("same_as", name="uq_task_run_same_as"),
-        sa.UniqueConstraint("task_id", "n", name="uq_task_run_task_id_n"),
+        sa.UniqueConstraint("run", "n", name="uq_task_run_run_n"),
         mysql_charset="utf8mb4",
         sqlite_autoincrement=True,
     )
     op.create_index("ix_task_run_name_id", "task_run", ["name", "id"], unique=False)
     op.create_index("ix_task_run_seen_at", "task_run", ["seen_at"], unique=False)
+    op.create_index("ix_task_run_task_id", "task_run", ["task_id"], unique=False)
     op.create_index("ix_task_run_state_id", "task_run", ["state", "id"], unique=False)
     op.create_table(
         "queue_pause",

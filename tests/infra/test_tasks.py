@@ -21,7 +21,8 @@ Write = Callable[..., None]
 @pytest.fixture
 def write(each_database: Database) -> Write:
     def at_noon(state: TaskState, **told: Any) -> None:
-        outcome = Outcome(**{"task_id": "a", "name": "x.run", "queue": "q", **told}, state=state)
+        named = {"task_id": "a", "run": told.get("task_id", "a"), "name": "x.run", "queue": "q"}
+        outcome = Outcome(**{**named, **told}, state=state)
         transact(each_database.sessions, lambda session: tasks.record(session, outcome, now=NOON))
 
     return at_noon

@@ -1,0 +1,130 @@
+"""The history that real workers leave: what was asked for, what failed, and nothing else."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+import sqlalchemy as sa
+from structlog.contextvars import bound_contextvars
+
+from infra import tasks
+from infra.db import Database, transact
+from infra.tasks import Filter, TaskState
+from shop import sync
+from tests.support.fleet import Fleet
+from tests.support.processes import eventually
+from tests.support.sandbox import Sandbox
+from tests.workers.test_worker import message
+from workers import retries
+
+
+def bell(name: str) -> str:
+    return message(name, b"[[], {}, {}]")
+
+
+def listed(database: Database, **wanted: Any) -> list[dict[str, Any]]:
+    with database.reads() as session:
+        return tasks.list_page(session, Filter(**wanted))
+
+
+def one(database: Database, state: TaskState) -> dict[str, Any]:
+    (found,) = eventually(lambda: listed(database, state=state), what=f"a task is {state}")
+    return found
+
+
+def detail(database: Database, run_id: int) -> dict[str, Any]:
+    with database.reads() as session:
+        return tasks.get(session, run_id)
+
+
+def ask_for_sync(database: Database) -> int:
+    with bound_contextvars(request_id="asked-by-me"):
+        return transact(database.sessions, sync.request)
+
+
+@contextmanager
+def without_table(database: Database, name: str) -> Iterator[None]:
+    """Take a table away for a while, as a failed migration would."""
+    with database.engine.connect() as connection:
+        connection.execute(sa.text(f"RENAME TABLE {name} TO was_{name}"))
+    try:
+        yield
+    finally:
+        with database.engine.connect() as connection:
+            connection.execute(sa.text(f"RENAME TABLE was_{name} TO {name}"))
+
+
+def test_syncs_that_were_asked_for_are_written_down_and_a_failed_one_is_asked_for_anew(
+    fleet: Fleet, broker: "redis.Redis", database: Database, sandbox: Sandbox
+) -> None:
+    fleet.worker(("products",), concurrency=1)
+    sandbox.fault("feed", "http_500", times=1)
+    first = ask_for_sync(database)
+    broker.lpush("products", bell("products.sync"))
+    failed = one(database, TaskState.FAILED)
+
+    for _ in range(2):
+        retries.retry(database.sessions, failed["id"])
+    broker.lpush("products", *(bell("products.sync") for _ in range(3)))
+
+    done = one(database, TaskState.DONE)
+    eventually(lambda: broker.llen("products") == 0)
+    assert (failed["name"], failed["queue"], failed["tries"]) == ("products.sync", "products", 1)
+    assert failed["arguments"] == {"sync_id": first, "dry_run": False}
+    assert failed["request_id"] == "asked-by-me"
+    assert failed["worker"].startswith("worker1-products@")
+    assert "feed" in failed["error"].lower()
+    assert done["arguments"]["sync_id"] > first
+    assert {row["state"] for row in listed(database)} == {"retried", "done"}
+    assert len(listed(database)) == 2
+
+
+def test_what_fails_or_is_killed_leaves_a_row_and_work_goes_on_without_its_history(
+    fleet: Fleet, broker: "redis.Redis", database: Database, sandbox: Sandbox
+) -> None:
+    worker = fleet.worker(("products", "payments"), concurrency=1)
+    with without_table(database, "reservation"), without_table(database, "orders"):
+        broker.lpush("payments", bell("orders.expire"), bell("orders.expire"))
+        eventually(lambda: one(database, TaskState.FAILED)["tries"] == 2)
+    raised = detail(database, one(database, TaskState.FAILED)["id"])
+
+    sandbox.fault("feed", "hang", times=1)
+    hanging = ask_for_sync(database)
+    broker.lpush("products", bell("products.sync"))
+    one(database, TaskState.RUNNING)
+    os.kill(worker.children()[0], signal.SIGKILL)
+    killed = eventually(lambda: [row for row in listed(database, name="products.sync")
+                                 if row["state"] == "failed"])  # fmt: skip
+
+    with without_table(database, "task_run"):
+        later = ask_for_sync(database)
+        let_lease_end(database)
+        broker.lpush("products", bell("products.sync"))
+        eventually(lambda: status_of(database, later) == "done")
+
+    def rings_until_written() -> list[dict[str, Any]]:
+        broker.lpush("products", bell("products.sync"))
+        return listed(database, state=TaskState.DONE)
+
+    written = eventually(rings_until_written, interval_s=0.5)
+    assert (raised["name"], raised["arguments"]) == ("orders.expire", {})
+    assert "ProgrammingError" in raised["error"]
+    assert "workers/orders.py" in raised["traceback"]
+    assert killed[0]["arguments"] == {"sync_id": hanging, "dry_run": False}
+    assert "WorkerLostError" in killed[0]["error"]
+    assert later in {row["arguments"]["sync_id"] for row in written}
+    assert "task_history_not_written" in worker.log()
+    assert worker.is_running
+
+
+def let_lease_end(database: Database) -> None:
+    with database.sessions.begin() as session:
+        session.execute(sa.text("UPDATE sync_run SET lease_until = requested_at"))
+
+
+def status_of(database: Database, run_id: int) -> Any:
+    with database.reads() as session:
+        return sync.get(session, run_id)["status"]
