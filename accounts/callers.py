@@ -45,18 +45,28 @@ def identify(
         TokenRevoked: it was ended before its time.
     """
     claims = tokens.read(signing, token, now=now or clock.now(session))
+    return recall(session, user_id=claims.user_id, family_id=claims.family_id)
+
+
+def recall(session: Session, *, user_id: int, family_id: str) -> Caller:
+    """Find somebody who has been identified before, by his sign-in.
+
+    Raises:
+        BadToken: the user is gone or disabled.
+        TokenRevoked: the sign-in has been ended.
+    """
     known = session.execute(
         sa.select(User.role, TokenFamily.id)
         .outerjoin(
             TokenFamily,
-            (TokenFamily.id == claims.family_id)
+            (TokenFamily.id == family_id)
             & (TokenFamily.user_id == User.id)
             & TokenFamily.ended_at.is_(None),
         )
-        .where(User.id == claims.user_id, User.disabled_at.is_(None))
+        .where(User.id == user_id, User.disabled_at.is_(None))
     ).one_or_none()
     if known is None:
         raise BadToken("The access token's user no longer has access.")
     if known.id is None:
         raise TokenRevoked
-    return Caller(user_id=claims.user_id, role=known.role, family_id=claims.family_id)
+    return Caller(user_id=user_id, role=known.role, family_id=family_id)

@@ -21,6 +21,7 @@ from infra.errors import (
     AppError,
     Conflict,
     Forbidden,
+    Gone,
     Invalid,
     NotFound,
     PreconditionFailed,
@@ -35,6 +36,7 @@ MEDIA_TYPE = "application/problem+json"
 REQUEST_ID = "tradepost.request_id"
 _STATUS: dict[type[AppError], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
+    Gone: HTTPStatus.GONE,
     Conflict: HTTPStatus.CONFLICT,
     PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
     Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,

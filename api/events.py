@@ -7,57 +7,34 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-import orjson
 from fastapi import APIRouter, FastAPI, Header, Query, Request
 from sse_starlette import EventSourceResponse
 
-from accounts.callers import Caller
-from api.deps import OptionalCaller, TokenRequired
+from accounts.tickets import BadTicket
+from api.deps import Address, TokenRequired
 from api.errors import problems
-from infra import cursor, redis
+from api.event_access import TopicForbidden, UnknownTopic, UnknownType, choose, choose_types
+from api.event_feed import Feed, Wish
+from api.event_tickets import Follower
+from infra import cursor as cursors
+from infra import redis
 from infra.companion import beside
 from infra.cursor import Position
-from infra.errors import Forbidden, Invalid
 from infra.fanout import (
-    Entry,
+    Caps,
     Fanout,
-    Gap,
-    Item,
     NotFollowing,
-    Reset,
     Subscriber,
+    TooManyOwnSubscribers,
     TooManySubscribers,
 )
 from infra.history import History
-from market.events import TOPICS as MARKET_TOPICS
-from shop.events import ORDERS, PAYMENTS, PRODUCTS
 from workers.topics import TOPICS
 
 router = APIRouter(tags=["events"])
 
 HEARTBEAT_S = 15
 SEND_TIMEOUT_S = 15
-PUBLIC_TOPICS = frozenset({PRODUCTS, *MARKET_TOPICS})
-PERSONAL_TOPICS = frozenset({ORDERS, PAYMENTS})
-
-
-class UnknownTopic(Invalid):
-    """There is no such topic."""
-
-    code = "unknown_topic"
-
-    def __init__(self, topic: str) -> None:
-        known = ", ".join(TOPICS)
-        super().__init__(f"topics: there is no topic {topic[:40]!r}. There are: {known}.")
-
-
-class TopicForbidden(Forbidden):
-    """The topic is for operators."""
-
-    code = "topic_forbidden"
-
-    def __init__(self, topic: str) -> None:
-        super().__init__(f"The topic {topic} needs the role operator.")
 
 
 @asynccontextmanager
@@ -69,7 +46,8 @@ async def following(app: FastAPI) -> AsyncIterator[None]:
     kept = app.state.collaborators
     client = redis.connect_async(kept.settings.streams)
     listeners = getattr(app.state, "entry_listeners", ())
-    app.state.fanout = Fanout(client, History(kept.database.reads), TOPICS, listeners)
+    caps = Caps(kept.settings.event_streams, kept.settings.event_streams_per_caller)
+    app.state.fanout = Fanout(client, History(kept.database.reads), TOPICS, listeners, caps)
     try:
         async with beside(app.state.fanout.run()):
             yield
@@ -81,15 +59,32 @@ async def following(app: FastAPI) -> AsyncIterator[None]:
     "/events",
     response_class=EventSourceResponse,
     responses=problems(
-        UnknownTopic, TokenRequired, TopicForbidden, NotFollowing, TooManySubscribers
+        UnknownTopic,
+        UnknownType,
+        TokenRequired,
+        BadTicket,
+        TopicForbidden,
+        TooManyOwnSubscribers,
+        NotFollowing,
+        TooManySubscribers,
     ),
 )
 async def stream_events(
     request: Request,
-    caller: OptionalCaller,
+    caller: Follower,
+    address: Address,
     topics: Annotated[
         str | None,
         Query(max_length=500, description="Joined by commas; all you may see if left out."),
+    ] = None,
+    subject: Annotated[
+        str | None, Query(min_length=1, max_length=100, description="Only of this, as `orders/17`.")
+    ] = None,
+    types: Annotated[
+        str | None, Query(max_length=500, description="Only these, joined by commas.")
+    ] = None,
+    cursor: Annotated[
+        str | None, Query(description="As the header, for who cannot send one; the header wins.")
     ] = None,
     last_event_id: Annotated[
         str | None,
@@ -100,44 +95,30 @@ async def stream_events(
 
     Customers see their own orders and payments; products and market topics are public.
     """
-    chosen = _choose(topics, caller)
+    wish = Wish(caller, subject, choose_types(types))
+    chosen = choose(topics, caller)
     fanout: Fanout = request.app.state.fanout
-    places, lost = await _resume(fanout.history, last_event_id, chosen)
-    subscriber = fanout.subscribe(chosen, places)
+    known = cursor if last_event_id is None else last_event_id
+    places, lost = await _resume(fanout.history, known, chosen)
+    owner = f"address {address}" if caller is None else f"user {caller.user_id}"
+    subscriber = fanout.subscribe(chosen, places, owner=owner)
     return EventSourceResponse(
-        _chunks(fanout, subscriber, caller, lost),
+        _while_open(fanout, subscriber, wish, lost),
         ping=HEARTBEAT_S,
         send_timeout=SEND_TIMEOUT_S,
         sep="\n",
+        headers={"Cache-Control": "no-store, no-transform"},
     )
 
 
-def _choose(topics: str | None, caller: Caller | None) -> list[str]:
-    if topics is None:
-        return [topic for topic in TOPICS if _may_see(topic, caller)]
-    chosen = list(dict.fromkeys(topic.strip() for topic in topics.split(",") if topic.strip()))
-    for topic in chosen or [topics]:
-        if topic not in TOPICS:
-            raise UnknownTopic(topic)
-        if not _may_see(topic, caller):
-            raise TokenRequired if caller is None else TopicForbidden(topic)
-    return chosen
-
-
-def _may_see(topic: str, caller: Caller | None) -> bool:
-    if topic in PUBLIC_TOPICS:
-        return True
-    return caller is not None and (caller.is_operator or topic in PERSONAL_TOPICS)
-
-
 async def _resume(
-    history: History, last_event_id: str | None, topics: list[str]
+    history: History, told: str | None, topics: list[str]
 ) -> tuple[dict[str, Position], list[str]]:
     """Read where a returning client stands; also tell on which topics it must begin anew."""
-    if last_event_id is None:
+    if told is None:
         return {}, []
     try:
-        known = cursor.parse(last_event_id)
+        known = cursors.parse(told)
     except ValueError:
         return {}, topics
     places = {topic: place for topic, place in known.items() if topic in topics}
@@ -145,41 +126,11 @@ async def _resume(
     return {topic: place for topic, place in places.items() if topic not in lost}, sorted(lost)
 
 
-async def _chunks(
-    fanout: Fanout, subscriber: Subscriber, caller: Caller | None, lost: list[str]
+async def _while_open(
+    fanout: Fanout, subscriber: Subscriber, wish: Wish, lost: list[str]
 ) -> AsyncIterator[bytes]:
     try:
-        # Tells at once where the stream begins, so that a client cut off early can resume.
-        yield _chunk(subscriber, "ready", orjson.dumps({"topics": list(subscriber.places)}))
-        for topic in lost:
-            yield _show(subscriber, Reset(topic, subscriber.places[topic]))
-        async for item in subscriber.items():
-            if not isinstance(item, Entry) or _is_for(item, caller):
-                yield _show(subscriber, item)
+        async for chunk in Feed(subscriber, wish).chunks(lost):
+            yield chunk
     finally:
         fanout.unsubscribe(subscriber)
-
-
-def _is_for(entry: Entry, caller: Caller | None) -> bool:
-    if entry.topic not in PERSONAL_TOPICS:
-        return True
-    return caller is not None and (
-        caller.is_operator or entry.data.get("user_id") == caller.user_id
-    )
-
-
-def _show(subscriber: Subscriber, item: Item) -> bytes:
-    match item:
-        case Entry():
-            return _chunk(subscriber, item.type, item.cloud_event)
-        case Gap():
-            told = {"topic": item.topic, "after": item.after, "before": item.before}
-            return _chunk(subscriber, "gap", orjson.dumps(told))
-        case Reset():
-            begins = {"topic": item.topic, "at": "{}-{}".format(*item.place)}
-            return _chunk(subscriber, "reset", orjson.dumps(begins))
-
-
-def _chunk(subscriber: Subscriber, kind: str, data: bytes) -> bytes:
-    place = cursor.encode(subscriber.places)
-    return b"event: %b\nid: %b\ndata: %b\n\n" % (kind.encode(), place.encode(), data)

@@ -18,6 +18,8 @@ from api import (
     candles,
     deps,
     errors,
+    event_history,
+    event_tickets,
     events,
     history,
     home,
@@ -49,7 +51,8 @@ from workers.app import hurry_for_requests
 # Asked most, looked at first: a request is compared with one route after the other.
 _ROUTERS = (
     quotes, market, candles, history, stock, syncs, products, orders, order_changes, refunds,
-    reconciliation, webhooks, payments, events, auth, users, audit, probes, home,
+    reconciliation, webhooks, payments, events, event_history, event_tickets, auth, users, audit,
+    probes, home,
 )  # fmt: skip
 # What runs beside the requests as long as the process does.
 _COMPANIONS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (

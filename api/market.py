@@ -16,7 +16,7 @@ from api.paging import Paging
 from infra import redis
 from infra.asking import Asking
 from infra.companion import beside
-from infra.fanout import Entry
+from infra.entries import Entry
 from infra.errors import Invalid
 from market import news
 from market.documents import Ready, confirmed_s_ago, pack, tag_of

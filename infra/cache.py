@@ -18,11 +18,16 @@ class Cache:
             RedisDown: the cache cannot be reached.
         """
         with translated():
-            found = self._client.get(key)
-        if not isinstance(found, bytes):
-            return None
-        document: dict[str, object] = orjson.loads(found)
-        return document
+            return _document(self._client.get(key))
+
+    def take(self, key: str) -> dict[str, object] | None:
+        """Find a document and forget it; of several who ask at once, one gets it.
+
+        Raises:
+            RedisDown: the cache cannot be reached.
+        """
+        with translated():
+            return _document(self._client.getdel(key))
 
     def put(self, key: str, document: dict[str, object], *, life_s: int) -> None:
         """Keep a document for `life_s` seconds.
@@ -32,3 +37,10 @@ class Cache:
         """
         with translated():
             self._client.set(key, orjson.dumps(document), ex=life_s)
+
+
+def _document(found: object) -> dict[str, object] | None:
+    if not isinstance(found, bytes):
+        return None
+    document: dict[str, object] = orjson.loads(found)
+    return document

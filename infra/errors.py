@@ -24,6 +24,12 @@ class NotFound(AppError):
     code = "not_found"
 
 
+class Gone(AppError):
+    """The thing was there, and is not kept any more."""
+
+    code = "gone"
+
+
 class Conflict(AppError):
     """The request is sound, but the present state does not allow it."""
 

@@ -5,25 +5,26 @@ did not bring, or what came before the subscription, is filled from the database
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import redis
 
 from infra.cursor import Position
+from infra.entries import Entry, from_database, from_stream
 from infra.errors import TooMany, Transient
 from infra.history import History
 from infra.logs import log
-from infra.outbox import Numbered
 from infra.redis import AsyncClient
-from infra.streams import entry_fields, parse_id, stream_key
+from infra.streams import stream_key
 
 BLOCK_MS = 5000
 COUNT = 500
 QUEUE_LENGTH = 2000
-MOST_SUBSCRIBERS = 1000
+# So much is written to a client at once, when so much waits for it.
+BURST = 100
 RETRY_S = 0.5
 
 
@@ -36,7 +37,7 @@ class NotFollowing(Transient):
         super().__init__("The event streams cannot be read yet. Try again in a second.")
 
 
-class TooManySubscribers(TooMany):
+class TooManySubscribers(Transient):
     """As many streams are open here as one process serves."""
 
     code = "too_many_streams"
@@ -45,15 +46,24 @@ class TooManySubscribers(TooMany):
         super().__init__("Too many open streams here. Try again soon.", retry_after_s=5)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One event as subscribers get it; `cloud_event` is its whole JSON document."""
+class TooManyOwnSubscribers(TooMany):
+    """The caller has as many streams open here as one may have."""
 
-    topic: str
-    place: Position
-    type: str
-    data: dict[str, Any]
-    cloud_event: bytes
+    code = "too_many_own_streams"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"You have {most} streams open here, which is the most: close one first.",
+            retry_after_s=5,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How many streams may be open in one process: of all, and of one owner."""
+
+    of_all: int = 1000
+    of_one: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +96,16 @@ class Fanout:
         history: History,
         topics: Sequence[str],
         listeners: Iterable[Listener] = (),
+        caps: Caps | None = None,
     ) -> None:
         self.history = history
         self._client = client
         self._topics = topics
         self._listeners = tuple(listeners)
+        self._caps = caps or Caps()
         self._places: dict[str, Position] = {}
-        self._subscribers: set[Subscriber] = set()
+        self._subscribers: dict[Subscriber, str] = {}
+        self._open: Counter[str] = Counter()
 
     async def run(self) -> None:
         """Follow the streams until cancelled; a lost server is waited for."""
@@ -105,25 +118,35 @@ class Fanout:
                 log.warning("streams_not_read", error=type(error).__name__)
                 await asyncio.sleep(RETRY_S)
 
-    def subscribe(self, topics: Iterable[str], cursor: Mapping[str, Position]) -> "Subscriber":
+    def subscribe(
+        self, topics: Iterable[str], cursor: Mapping[str, Position], *, owner: str = ""
+    ) -> "Subscriber":
         """Begin to collect entries of some topics, after the cursor or from now on.
 
         Raises:
             NotFollowing: the reader has not found its place yet.
             TooManySubscribers: the process is full.
+            TooManyOwnSubscribers: the owner has as many as one may have.
         """
         if not self._places:
             raise NotFollowing
-        if len(self._subscribers) >= MOST_SUBSCRIBERS:
+        if len(self._subscribers) >= self._caps.of_all:
             raise TooManySubscribers
+        if self._open[owner] >= self._caps.of_one:
+            raise TooManyOwnSubscribers(self._caps.of_one)
         places = {topic: cursor.get(topic, self._places[topic]) for topic in topics}
-        subscriber = Subscriber(self.history, places)
-        self._subscribers.add(subscriber)
+        subscriber = Subscriber(self.history, places, self._places)
+        self._subscribers[subscriber] = owner
+        self._open[owner] += 1
         return subscriber
 
     def unsubscribe(self, subscriber: "Subscriber") -> None:
         """Forget a subscriber."""
-        self._subscribers.discard(subscriber)
+        owner = self._subscribers.pop(subscriber, None)
+        if owner is not None:
+            self._open[owner] -= 1
+            if not self._open[owner]:
+                del self._open[owner]
 
     async def _read(self) -> None:
         after: dict[bytes | str | memoryview[int], int | bytes | str | memoryview[int]] = {
@@ -137,7 +160,7 @@ class Fanout:
                     log.warning("stream_foreign_entry", topic=topic)
                     await asyncio.sleep(RETRY_S)
                     break
-                self._hand_out(_as_entry(topic, entry_id, fields))
+                self._hand_out(from_stream(topic, entry_id, fields))
 
     def _hand_out(self, entry: Entry) -> None:
         self._places[entry.topic] = entry.place
@@ -150,9 +173,15 @@ class Fanout:
 class Subscriber:
     """One reader of some topics: everything after `places`, each event once, gaps named."""
 
-    def __init__(self, history: History, places: dict[str, Position]) -> None:
+    def __init__(
+        self, history: History, places: dict[str, Position], reader: Mapping[str, Position]
+    ) -> None:
         self.places = places
+        # What is made of an entry for one who follows these topics, and stands where the reader
+        # stands, is the same for all of them; None while this one stands elsewhere.
+        self.shared_key: tuple[str, ...] | None = None
         self._history = history
+        self._reader = reader
         self._queue: asyncio.Queue[Entry] = asyncio.Queue(QUEUE_LENGTH)
         self._overrun = False
 
@@ -165,20 +194,40 @@ class Subscriber:
         except asyncio.QueueFull:
             self._overrun = True
 
-    async def items(self) -> AsyncIterator[Item]:
-        """Yield what came after the start, in order per topic; end when cut off."""
+    async def chunks(self, show: Callable[[Item], bytes]) -> AsyncIterator[bytes]:
+        """Yield what `show` makes of what came after the start, in order per topic, until cut off.
+
+        `show` is called when `places` stand at the item; what it makes nothing of is passed over.
+        """
         for topic in list(self.places):
             async for item in self._catch_up(topic, until=None):
-                yield item
+                if shown := show(item):
+                    yield shown
+        self._see_whether_in_step()
         while not (self._overrun and self._queue.empty()):
-            entry = await self._queue.get()
-            async for item in self._deliver(entry):
-                yield item
+            shown = await self._take(await self._queue.get(), show)
+            count = 1
+            while count < BURST and not self._queue.empty():
+                shown += await self._take(self._queue.get_nowait(), show)
+                count += 1
+            if shown:
+                yield shown
 
-    async def _deliver(self, entry: Entry) -> AsyncIterator[Item]:
+    async def _take(self, entry: Entry, show: Callable[[Item], bytes]) -> bytes:
         at = self.places[entry.topic]
-        if entry.place <= at:
-            return
+        if entry.place == (at.epoch, at.seq + 1):
+            self.places[entry.topic] = entry.place
+            shown = show(entry)
+        elif entry.place <= at:
+            shown = b""
+        else:
+            self.shared_key = None
+            shown = b"".join([show(item) async for item in self._deliver(entry, at)])
+        if self.shared_key is None:
+            self._see_whether_in_step()
+        return shown
+
+    async def _deliver(self, entry: Entry, at: Position) -> AsyncIterator[Item]:
         if entry.place.epoch > at.epoch and entry.place.seq <= at.seq:
             self.places[entry.topic] = entry.place
             yield Reset(entry.topic, entry.place)
@@ -187,6 +236,13 @@ class Subscriber:
                 yield item
         self.places[entry.topic] = entry.place
         yield entry
+
+    def _see_whether_in_step(self) -> None:
+        """Compare with the reader when all that it has handed out has been taken."""
+        if self._queue.empty() and all(
+            self._reader[topic] == place for topic, place in self.places.items()
+        ):
+            self.shared_key = tuple(self.places)
 
     async def _catch_up(self, topic: str, *, until: int | None) -> AsyncIterator[Item]:
         """Read what is missing from the database, up to a number or to what is there now."""
@@ -197,7 +253,7 @@ class Subscriber:
                 if event.seq > self.places[topic].seq + 1:
                     yield Gap(topic, self.places[topic].seq, event.seq)
                 self.places[topic] = Position(event.epoch, event.seq)
-                yield _from_database(event)
+                yield from_database(event)
             else:
                 continue
             break
@@ -213,29 +269,3 @@ def _topics_of(
         topic = key.decode().removeprefix("events:")
         # A protocol version nests the entries of a stream once more.
         yield topic, entries[0] if entries and isinstance(entries[0], list) else entries
-
-
-def _as_entry(topic: str, entry_id: bytes, fields: dict[bytes, bytes]) -> Entry:
-    place = Position(*parse_id(entry_id.decode()))
-    texts = {name.decode(): value for name, value in fields.items()}
-    return _entry(topic, place, texts)
-
-
-def _from_database(event: Numbered) -> Entry:
-    flat = entry_fields(event)[1:]
-    fields = {name: value.encode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
-    return _entry(event.topic, Position(event.epoch, event.seq), fields)
-
-
-def _entry(topic: str, place: Position, fields: Mapping[str, bytes]) -> Entry:
-    """Build what subscribers get; `data` goes into the document as it stands."""
-    data = fields.get("data", b"null")
-    attributes = {name: value.decode() for name, value in fields.items() if name != "data"}
-    head = orjson.dumps({**attributes, "version": int(attributes.get("version", "0"))})
-    return Entry(
-        topic=topic,
-        place=place,
-        type=attributes.get("type", ""),
-        data=orjson.loads(data) or {},
-        cloud_event=head[:-1] + b',"data":' + data + b"}",
-    )

@@ -51,7 +51,7 @@ class History:
             return {
                 topic
                 for topic, place in cursor.items()
-                if not _fits(
+                if not fits(
                     place,
                     heads.get(topic, Position(0, 0)),
                     outbox.find_numbered(session, topic, seq=place.seq),
@@ -59,7 +59,8 @@ class History:
             }
 
 
-def _fits(place: Position, head: Position, event: Numbered | None) -> bool:
+def fits(place: Position, head: Position, event: Numbered | None) -> bool:
+    """Tell whether a position is one of the present story; `event` is what has its number now."""
     if place.epoch > head.epoch or place.seq > head.seq:
         return False
     if event is None:  # never numbered, or pruned: the epoch alone must vouch for it

@@ -2,6 +2,9 @@
 
 from enum import StrEnum
 
+from infra.kinds import Kind, kinds
+from market.payloads import ArticleData, CompanyData, ForexData, QuoteData
+
 QUOTES = "market.quotes"
 COMPANIES = "market.companies"
 NEWS = "market.news"
@@ -19,3 +22,12 @@ class EventType(StrEnum):
     NEWS_PUBLISHED = "news.published"
     FOREX_UPDATED = "forex.updated"
     CRYPTO_UPDATED = "crypto.updated"
+
+
+KINDS: tuple[Kind, ...] = (
+    *kinds(QUOTES, "quotes", QuoteData, {EventType.QUOTE_UPDATED: "A new price."}),
+    *kinds(CRYPTO, "quotes", QuoteData, {EventType.CRYPTO_UPDATED: "A new price of a coin."}),
+    *kinds(COMPANIES, "companies", CompanyData, {EventType.COMPANY_UPDATED: "A changed profile."}),
+    *kinds(FOREX, "forex", ForexData, {EventType.FOREX_UPDATED: "Exchange rates have changed."}),
+    *kinds(NEWS, "news", ArticleData, {EventType.NEWS_PUBLISHED: "A new article."}),
+)

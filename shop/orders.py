@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -14,6 +14,7 @@ from infra.outbox import Change
 from infra.rows import table_of
 from shop import money
 from shop.events import ORDERS
+from shop.payloads import LineData, OrderData
 
 
 class OrderStatus(StrEnum):
@@ -202,7 +203,7 @@ def lines_of(session: Session, order_ids: Iterable[int]) -> dict[int, list[Row]]
 
 def public(order: Row, lines: Sequence[Row]) -> dict[str, Any]:
     """Show an order as the API and subscribers see it."""
-    return {
+    shown: OrderData = {
         "id": order["id"],
         "user_id": order["user_id"],
         "status": order["status"],
@@ -216,9 +217,10 @@ def public(order: Row, lines: Sequence[Row]) -> dict[str, Any]:
         "created_at": order["created_at"],
         "updated_at": order["updated_at"],
     }
+    return cast("dict[str, Any]", shown)
 
 
-def _public_line(line: Row) -> dict[str, Any]:
+def _public_line(line: Row) -> LineData:
     unit_minor = line["unit_price_minor"] + line["unit_fee_minor"]
     return {
         "product_id": line["product_id"],

@@ -6,7 +6,7 @@ The payment row is the lock of an order's money: whoever changes the one takes t
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -17,6 +17,7 @@ from infra.errors import NotFound
 from infra.outbox import Change
 from shop import money
 from shop.events import PAYMENTS
+from shop.payloads import PaymentData
 
 REASON_LENGTH = 200
 
@@ -193,7 +194,7 @@ def _public_all(session: Session, payment_ids: Sequence[int]) -> list[dict[str, 
 
 
 def _public(payment: Row, attempt: Row) -> dict[str, Any]:
-    return {
+    shown: PaymentData = {
         "id": payment["id"],
         "order_id": payment["order_id"],
         "user_id": payment["user_id"],
@@ -208,3 +209,4 @@ def _public(payment: Row, attempt: Row) -> dict[str, Any]:
         "created_at": payment["created_at"],
         "updated_at": payment["updated_at"],
     }
+    return cast("dict[str, Any]", shown)

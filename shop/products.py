@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -14,6 +14,7 @@ from infra.errors import Invalid, NotFound, PreconditionFailed
 from infra.outbox import Change
 from shop import feed_state, money, stock
 from shop.events import PRODUCTS
+from shop.payloads import ProductData
 from shop.stock import Stock
 
 
@@ -222,7 +223,7 @@ def changed(kind: str, product: Product) -> Change:
 
 def public(product: Product) -> dict[str, Any]:
     """Show a product's catalogue fields as subscribers see them."""
-    return {
+    shown: ProductData = {
         "id": product.id,
         "name": product.name,
         "price": money.to_number(product.price_minor),
@@ -237,6 +238,7 @@ def public(product: Product) -> dict[str, Any]:
         "created_at": product.created_at,
         "updated_at": product.updated_at,
     }
+    return cast("dict[str, Any]", shown)
 
 
 def on_sale() -> sa.Select[Product, Stock]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import sqlalchemy as sa
@@ -40,6 +40,7 @@ from shop.gateways.protocol import (
 )
 from shop.ledger import Movement
 from shop.orders import Order
+from shop.payloads import RefundData
 from shop.payments import Attempt, AttemptState
 from shop.returns import Returned
 
@@ -365,7 +366,7 @@ def _changed(kind: str, refund: Refund) -> Change:
 
 def public(refund: Refund) -> dict[str, Any]:
     """Show a refund as subscribers see it."""
-    return {
+    shown: RefundData = {
         "id": refund.id,
         "order_id": refund.order_id,
         "user_id": refund.user_id,
@@ -381,3 +382,4 @@ def public(refund: Refund) -> dict[str, Any]:
         "created_at": refund.created_at,
         "updated_at": refund.updated_at,
     }
+    return cast("dict[str, Any]", shown)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -13,6 +13,7 @@ from infra.db import Base, BigId, UtcDateTime, binary_string
 from infra.errors import Conflict
 from infra.outbox import Change
 from shop.events import PRODUCTS
+from shop.payloads import StockData
 
 MOST_ON_HAND = 1_000_000_000
 LOW_AT = 5
@@ -318,7 +319,7 @@ def _changed(held: Stock, kind: str = "stock.changed") -> Change:
 
 def public(held: Stock) -> dict[str, Any]:
     """Show stock as subscribers see it."""
-    return {
+    shown: StockData = {
         "product_id": held.product_id,
         "on_hand": held.on_hand,
         "reserved": held.reserved,
@@ -326,3 +327,4 @@ def public(held: Stock) -> dict[str, Any]:
         "version": held.version,
         "updated_at": held.updated_at,
     }
+    return cast("dict[str, Any]", shown)

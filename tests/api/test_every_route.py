@@ -226,6 +226,8 @@ ROUTES = [
     # A signature opens it, never a token; here no gateway has a secret to sign with.
     Row("POST /payments/webhooks/{gateway}", 404, body=body()),
     Row("GET /events", 422, query="?topics=nothing"),
+    Row("GET /events/history", 200, query="?topic=products"),
+    Row("POST /events/tickets", (401, 201, 201, 201, 201)),
 ]  # fmt: skip
 
 EVERYBODY, SIGNED_IN, STAFF = (200,) * 5, (401, 200, 200, 200, 200), (401, 403, 403, 200, 200)

@@ -13,8 +13,9 @@ from infra import fanout
 from infra.companion import beside
 from infra.cursor import Position
 from infra.db import Database
+from infra.entries import Entry
 from infra.fanout import (
-    Entry,
+    Caps,
     Fanout,
     Gap,
     Item,
@@ -53,9 +54,22 @@ async def until(check: Callable[[], bool], timeout_s: float = 10) -> None:
             await asyncio.sleep(0.01)
 
 
+async def items_of(subscriber: Subscriber) -> AsyncIterator[Item]:
+    """Yield what a subscriber shows, one by one."""
+    seen: list[Item] = []
+
+    def show(item: Item) -> bytes:
+        seen.append(item)
+        return b"."
+
+    async for _ in subscriber.chunks(show):
+        while seen:
+            yield seen.pop(0)
+
+
 async def take(subscriber: Subscriber, count: int) -> list[Item]:
     """Read that many items, beginning with what the database has."""
-    return await read(subscriber.items(), count)
+    return await read(items_of(subscriber), count)
 
 
 async def read(items: AsyncIterator[Item], count: int) -> list[Item]:
@@ -70,7 +84,10 @@ async def relay_now(relay: Relay) -> int:
 
 def entries(count: int) -> list[Entry]:
     numbers = range(1, count + 1)
-    return [Entry("orders", Position(1, seq), "order.placed", {}, b"{}") for seq in numbers]
+    return [
+        Entry("orders", Position(1, seq), "order.placed", "orders/1", seq, {}, b"{}")
+        for seq in numbers
+    ]
 
 
 def seqs(items: Iterable[Item]) -> list[int]:
@@ -139,7 +156,7 @@ async def test_what_came_before_is_read_from_the_database_and_joined_without_a_s
     record_many(database, 700)
     await relay_now(relay)
 
-    items = following.subscribe(["orders"], START).items()
+    items = items_of(following.subscribe(["orders"], START))
     record_many(database, 300, first=701)
     await relay_now(relay)
     first = await read(items, 1000)
@@ -273,11 +290,11 @@ async def test_reader_survives_a_restart_of_redis(
 
 
 async def test_slow_subscriber_is_cut_off_after_what_it_has(database: Database) -> None:
-    slow = Subscriber(History(database.reads), dict(START))
+    slow = Subscriber(History(database.reads), dict(START), START)
     for entry in entries(fanout.QUEUE_LENGTH + 1):
         slow.offer(entry)
 
-    items = [item async for item in slow.items()]
+    items = [item async for item in items_of(slow)]
 
     assert seqs(items) == list(range(1, fanout.QUEUE_LENGTH + 1))
 
@@ -285,10 +302,10 @@ async def test_slow_subscriber_is_cut_off_after_what_it_has(database: Database) 
 async def test_subscriber_who_was_cut_off_resumes_without_loss(
     following: Fanout, relay: Relay, database: Database
 ) -> None:
-    slow = Subscriber(following.history, dict(START))
+    slow = Subscriber(following.history, dict(START), START)
     for entry in entries(fanout.QUEUE_LENGTH + 10):
         slow.offer(entry)
-    first = [item async for item in slow.items()]
+    first = [item async for item in items_of(slow)]
     record_many(database, fanout.QUEUE_LENGTH + 10)
     await relay_now(relay)
 
@@ -341,7 +358,9 @@ async def test_reader_without_its_place_takes_no_subscribers(
 
 
 async def test_full_process_takes_no_more_subscribers(following: Fanout) -> None:
-    many = [following.subscribe(["orders"], {}) for _ in range(fanout.MOST_SUBSCRIBERS)]
+    many = [
+        following.subscribe(["orders"], {}, owner=str(number)) for number in range(Caps().of_all)
+    ]
 
     with pytest.raises(TooManySubscribers):
         following.subscribe(["orders"], {})

@@ -10,9 +10,16 @@ from infra.db import Database, transact
 from infra.outbox import Change, Event, StreamState
 
 
-def change(subject: str, version: int = 1, *, topic: str = "orders", **data: Any) -> Change:
+def change(
+    subject: str,
+    version: int = 1,
+    *,
+    topic: str = "orders",
+    type: str = "order.placed",  # noqa: A002 - as the event calls it
+    **data: Any,
+) -> Change:
     """Make a change of one aggregate."""
-    return Change(topic, "order.placed", subject, version, {"version": version, **data})
+    return Change(topic, type, subject, version, {"version": version, **data})
 
 
 def record(database: Database, *changes: Change) -> None:

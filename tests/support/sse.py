@@ -31,17 +31,20 @@ class EventStream:
         last_event_id: str | None = None,
         token: str | None = None,
         timeout_s: float = 15.0,
+        **query: str | None,
     ) -> None:
         headers = {"Accept": "text/event-stream"}
         if last_event_id is not None:
             headers["Last-Event-ID"] = last_event_id
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        query = f"?{urlencode({'topics': topics})}" if topics is not None else ""
+        asked = {"topics": topics, **query}
+        told = urlencode({name: value for name, value in asked.items() if value is not None})
         self.last_id = last_event_id
         self._connection = HTTPConnection(urlsplit(api_url).netloc, timeout=timeout_s)
-        self._response = _ask(self._connection, f"/events{query}", headers)
+        self._response = _ask(self._connection, f"/events?{told}", headers)
         self.status = self._response.status
+        self.headers = self._response.headers
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,62 @@
+"""Events as subscribers get them, from a stream in Redis or from the database: one and the same."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from infra.cursor import Position
+from infra.outbox import Numbered
+from infra.streams import entry_fields, parse_id
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event as subscribers get it; `cloud_event` is its whole JSON document.
+
+    `shown` keeps what has been made of it for many who see the same.
+    """
+
+    topic: str
+    place: Position
+    type: str
+    subject: str
+    version: int
+    data: dict[str, Any]
+    cloud_event: bytes
+    shown: dict[object, bytes] = field(default_factory=dict, compare=False, repr=False)
+
+
+def from_stream(topic: str, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
+    """Build an entry from what Redis holds.
+
+    Raises:
+        ValueError: its id is none of ours.
+    """
+    place = Position(*parse_id(entry_id.decode()))
+    return _entry(topic, place, {name.decode(): value for name, value in fields.items()})
+
+
+def from_database(event: Numbered) -> Entry:
+    """Build the same entry from a row."""
+    flat = entry_fields(event)[1:]
+    fields = {name: value.encode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
+    return _entry(event.topic, Position(event.epoch, event.seq), fields)
+
+
+def _entry(topic: str, place: Position, fields: Mapping[str, bytes]) -> Entry:
+    """Build what subscribers get; `data` goes into the document as it stands."""
+    data = fields.get("data", b"null")
+    attributes = {name: value.decode() for name, value in fields.items() if name != "data"}
+    version = int(attributes.get("version", "0"))
+    head = orjson.dumps({**attributes, "version": version})
+    return Entry(
+        topic=topic,
+        place=place,
+        type=attributes.get("type", ""),
+        subject=attributes.get("subject", ""),
+        version=version,
+        data=orjson.loads(data) or {},
+        cloud_event=head[:-1] + b',"data":' + data + b"}",
+    )
