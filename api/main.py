@@ -35,6 +35,7 @@ from api import (
     refunds,
     stock,
     syncs,
+    tasks,
     users,
     webhooks,
 )
@@ -51,8 +52,8 @@ from workers.app import hurry_for_requests
 # Asked most, looked at first: a request is compared with one route after the other.
 _ROUTERS = (
     quotes, market, candles, history, stock, syncs, products, orders, order_changes, refunds,
-    reconciliation, webhooks, payments, events, event_history, event_tickets, auth, users, audit,
-    probes, home,
+    reconciliation, webhooks, payments, tasks, events, event_history, event_tickets, auth,
+    users, audit, probes, home,
 )  # fmt: skip
 # What runs beside the requests as long as the process does.
 _COMPANIONS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (

@@ -18,6 +18,7 @@ TAGS = [
     {"name": "payments", "description": "What was charged and given back."},
     {"name": "market", "description": "Quotes, companies, news, currencies and coins."},
     {"name": "events", "description": "Every committed change, live and in order."},
+    {"name": "operations", "description": "Tasks and queues, for those who run the shop."},
     {"name": "probes", "description": "For operators and their tools."},
 ]
 _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}

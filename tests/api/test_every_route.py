@@ -225,6 +225,9 @@ ROUTES = [
     Row("GET /payments/reconciliation", (401, 403, 403, 422, 422), query="?day=tomorrow"),
     # A signature opens it, never a token; here no gateway has a secret to sign with.
     Row("POST /payments/webhooks/{gateway}", 404, body=body()),
+    Row("GET /tasks", OPERATORS),
+    Row("GET /tasks/{run_id}", (401, 403, 403, 404, 404)),
+    Row("POST /tasks/{run_id}/retry", (401, 403, 403, 404, 404)),
     Row("GET /events", 422, query="?topics=nothing"),
     Row("GET /events/history", 200, query="?topic=products"),
     Row("POST /events/tickets", (401, 201, 201, 201, 201)),
