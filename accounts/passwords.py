@@ -1,7 +1,6 @@
-"""Passwords: how they are hashed, and how long a check may take."""
+"""Passwords: how they are hashed and checked."""
 
 import secrets
-import threading
 import unicodedata
 
 from pwdlib import PasswordHash
@@ -10,14 +9,12 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 
 MIN_LENGTH = 10
 MAX_LENGTH = 128
-_AT_ONCE = 4
 
 
 class Passwords:
-    """Hashes and checks passwords with argon2id, a few at a time.
+    """Hashes and checks passwords with argon2id.
 
-    Each check takes 19 MiB and one core for a while; without the bound, a burst of sign-ins would
-    take the memory of the whole process.
+    Each takes 19 MiB and one core for a while: whoever serves many callers lets them take turns.
 
     Source: https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html,
     2026-11 (19 MiB, 2 passes, 1 lane).
@@ -25,13 +22,11 @@ class Passwords:
 
     def __init__(self) -> None:
         self._hasher = PasswordHash((Argon2Hasher(memory_cost=19_456, time_cost=2, parallelism=1),))
-        self._turns = threading.BoundedSemaphore(_AT_ONCE)
         self._nobodys = self.hash(secrets.token_hex(16))
 
     def hash(self, password: str) -> str:
         """Make the text to store: method, cost, salt and hash."""
-        with self._turns:
-            return self._hasher.hash(_normalised(password))
+        return self._hasher.hash(_normalised(password))
 
     def verify(self, password: str, stored: str | None) -> bool:
         """Tell whether the password is the stored one.
@@ -39,11 +34,10 @@ class Passwords:
         Without a stored one the answer is no, and takes as long: the time does not tell which
         users exist.
         """
-        with self._turns:
-            try:
-                fits = self._hasher.verify(_normalised(password), stored or self._nobodys)
-            except UnknownHashError:  # not one of ours: nobody's password fits it
-                return False
+        try:
+            fits = self._hasher.verify(_normalised(password), stored or self._nobodys)
+        except UnknownHashError:  # not one of ours: nobody's password fits it
+            return False
         return fits and bool(stored)
 
 

@@ -60,7 +60,7 @@ def sign_in(
 
     Raises:
         BadCredentials: nobody may sign in with these.
-        TooManyAttempts: this account or this address has tried too often.
+        TooManyAttempts: this address has tried too often, or the account is locked.
         RedisDown: attempts cannot be counted, so none is allowed.
     """
     gate.attempts.check(account=email, address=address)
@@ -68,9 +68,9 @@ def sign_in(
         login = users.find_login(session, email=email)
     stored = login.password_hash if login else None
     if not gate.passwords.verify(password, stored) or login is None:
-        gate.attempts.count_failure(account=email)
+        gate.attempts.count_failure(account=email, address=address)
         raise BadCredentials
-    gate.attempts.forget_failures(account=email)
+    gate.attempts.count_success(account=email, address=address)
     found = login
     return transact(database.sessions, lambda session: _begin(session, gate.signing, found, now))
 
@@ -95,7 +95,7 @@ def change_password(
 
     Raises:
         WrongPassword: `current` is not his password.
-        TooManyAttempts: this account or this address has tried too often.
+        TooManyAttempts: this address has tried too often, or the account is locked.
         RedisDown: attempts cannot be counted, so none is allowed.
         UserNotFound: he has been removed meanwhile.
     """
@@ -104,7 +104,7 @@ def change_password(
         login = users.find_login(session, email=email)
     gate.attempts.check(account=email, address=address)
     if not gate.passwords.verify(current, login.password_hash if login else None) or login is None:
-        gate.attempts.count_failure(account=email)
+        gate.attempts.count_failure(account=email, address=address)
         raise WrongPassword
     hashed, found = gate.passwords.hash(new), login
     transact(

@@ -10,6 +10,8 @@ from accounts.tables import FAMILY_ID_LENGTH
 from infra.errors import Unauthenticated
 
 MIN_SECRET_LENGTH = 32
+# Of 32 random hexadecimal digits, one in a million has fewer.
+_MIN_DISTINCT = 8
 _ISSUER = "tradepost"
 _AUDIENCE = "tradepost-api"
 _ALGORITHM = "HS256"
@@ -49,9 +51,13 @@ class TokenRevoked(BadToken):
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """What tokens are signed with, and how long they live."""
+    """What tokens are signed with, and how long they live.
+
+    Tokens that were signed with one of `previous` count too, while one secret follows another.
+    """
 
     secret: str = field(repr=False)
+    previous: tuple[str, ...] = field(default=(), repr=False)
     life: timedelta = timedelta(hours=1)
     refresh_life: timedelta = timedelta(days=30)
 
@@ -63,6 +69,17 @@ class Claims:
     user_id: int
     family_id: str
     expires_at: datetime
+
+
+def find_weakness(secret: str) -> str | None:
+    """Say why a secret must not sign tokens, None for nothing: whoever guesses it is everybody."""
+    if len(secret) < MIN_SECRET_LENGTH:
+        return f"is shorter than {MIN_SECRET_LENGTH} characters"
+    if len(set(secret)) < _MIN_DISTINCT:
+        return "is made of too few different characters"
+    if secret in (secret + secret)[1:-1]:
+        return "repeats itself"
+    return None
 
 
 def sign(signing: Signing, *, user_id: int, family_id: str, now: datetime) -> str:
@@ -100,23 +117,27 @@ def read(signing: Signing, token: str, *, now: datetime) -> Claims:
 def _decode(signing: Signing, token: str) -> dict[str, Any]:
     if len(token) > _MAX_TOKEN_LENGTH:
         raise BadToken
-    try:
-        return jwt.decode(
-            token,
-            signing.secret,
-            algorithms=[_ALGORITHM],
-            audience=_AUDIENCE,
-            issuer=_ISSUER,
-            # Times are judged by the caller's `now`: the database's clock, not this machine's.
-            options={
-                "require": list(_CLAIMS),
-                "verify_exp": False,
-                "verify_nbf": False,
-                "verify_iat": False,
-            },
-        )
-    except (jwt.PyJWTError, ValueError, RecursionError) as error:
-        raise BadToken from error
+    for secret in (signing.secret, *signing.previous):
+        try:
+            return jwt.decode(
+                token,
+                secret,
+                algorithms=[_ALGORITHM],
+                audience=_AUDIENCE,
+                issuer=_ISSUER,
+                # Times are judged by the caller's `now`: the database's clock, not this machine's.
+                options={
+                    "require": list(_CLAIMS),
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                },
+            )
+        except jwt.InvalidSignatureError:
+            continue
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:
+            raise BadToken from error
+    raise BadToken
 
 
 def _user_id(subject: str) -> int:

@@ -14,14 +14,14 @@ from starlette.types import Scope
 from structlog.contextvars import bind_contextvars
 
 from accounts.callers import Caller, identify
-from accounts.tokens import MIN_SECRET_LENGTH, BadToken, Signing
+from accounts.tokens import BadToken, Signing, find_weakness
 from accounts.users import DEMO_ADMIN, ensure_demo_admin
 from api.access_log import USER_ID
 from infra import schema
 from infra.db import SERVER_ERRORS, Database, Sessions, transact
 from infra.errors import Misconfigured, Transient
 from infra.logs import log
-from infra.settings import AuthMode, Settings, is_loopback
+from infra.settings import MOST_SECRETS, AuthMode, Settings, is_loopback, split_secrets
 
 # What only workers and Flower need: this process lets go of it, should its environment hold it.
 OTHERS_SECRETS = ("finnhub_api_key", "stripe_api_key", "flower_basic_auth")
@@ -40,16 +40,20 @@ def check_start(settings: Settings) -> None:
             f"AUTH_MODE is open, which serves this machine only, but API_HOST is "
             f"{settings.api_host}: set API_HOST=127.0.0.1 or AUTH_MODE=required."
         )
-    secret = settings.secret_key.get_secret_value() if settings.secret_key else None
-    if secret is None and settings.auth_mode is AuthMode.REQUIRED:
+    held = split_secrets(settings.secret_key)
+    if not held and settings.auth_mode is AuthMode.REQUIRED:
         raise Misconfigured(
             "SECRET_KEY is missing, which signs access tokens: set it to the output of "
             "`openssl rand -hex 32`, the same for every API process."
         )
-    if secret is not None and len(secret) < MIN_SECRET_LENGTH:
+    if len(held) > MOST_SECRETS:
         raise Misconfigured(
-            f"SECRET_KEY is shorter than {MIN_SECRET_LENGTH} characters: set it to the output of "
-            "`openssl rand -hex 32`."
+            "SECRET_KEY holds more than two secrets: set the new one and the one before, joined by"
+            " a comma."
+        )
+    for weakness in filter(None, map(find_weakness, held)):
+        raise Misconfigured(
+            f"SECRET_KEY {weakness}: set it to the output of `openssl rand -hex 32`."
         )
 
 

@@ -27,6 +27,7 @@ from api.deps import (
 from api.errors import problems
 from infra.db import transact
 from infra.redis import RedisDown
+from infra.turns import LineTooLong
 
 router = APIRouter(prefix="/auth", tags=["people"])
 
@@ -127,23 +128,26 @@ async def ping() -> Pong:
 @router.post(
     "/register",
     status_code=status.HTTP_201_CREATED,
-    responses=problems(EmailTaken, TooManyAttempts),
+    responses=problems(EmailTaken, TooManyAttempts, LineTooLong),
 )
-def register(body: Registration, kept: Kept, address: Address) -> UserOut:
+async def register(body: Registration, kept: Kept, address: Address) -> UserOut:
     """Become a user. The e-mail address is the name to sign in with; its capitals do not count."""
-    kept.gate.attempts.check_registration(address=address)
-    hashed = kept.gate.passwords.hash(body.password.get_secret_value())
-    profile = transact(
-        kept.database.sessions,
-        lambda session: users.register(
-            session, email=body.email, name=body.name, password_hash=hashed
-        ),
-    )
-    return UserOut.of(profile)
+
+    def work() -> Profile:
+        kept.gate.attempts.check_registration(address=address)
+        hashed = kept.gate.passwords.hash(body.password.get_secret_value())
+        return transact(
+            kept.database.sessions,
+            lambda session: users.register(
+                session, email=body.email, name=body.name, password_hash=hashed
+            ),
+        )
+
+    return UserOut.of(await kept.password_turns.take(work))
 
 
-@router.post("/token", responses=problems(BadCredentials, TooManyAttempts, RedisDown))
-def issue_token(
+@router.post("/token", responses=problems(BadCredentials, TooManyAttempts, RedisDown, LineTooLong))
+async def issue_token(
     form: Annotated[OAuth2PasswordRequestForm, Depends()],
     kept: Kept,
     address: Address,
@@ -151,10 +155,12 @@ def issue_token(
 ) -> TokenOut:
     """Sign in with e-mail address and password (OAuth2 password form): get tokens.
 
-    Ten wrong passwords lock an account for a quarter of an hour.
+    Ten wrong passwords lock an account for a quarter of an hour, for the address they came from.
     """
-    issued = signin.sign_in(
-        kept.database, kept.gate, email=form.username, password=form.password, address=address
+    issued = await kept.password_turns.take(
+        lambda: signin.sign_in(
+            kept.database, kept.gate, email=form.username, password=form.password, address=address
+        )
     )
     response.headers["Cache-Control"] = "no-store"
     return TokenOut.of(issued)
@@ -201,17 +207,21 @@ def sign_out(request: Request, kept: Kept) -> None:
 @router.post(
     "/password",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=problems(TokenRequired, BadToken, WrongPassword, TooManyAttempts, RedisDown),
+    responses=problems(
+        TokenRequired, BadToken, WrongPassword, TooManyAttempts, RedisDown, LineTooLong
+    ),
 )
-def change_password(
+async def change_password(
     body: PasswordChange, caller: CurrentCaller, kept: Kept, address: Address
 ) -> None:
     """Change your password. All your other sign-ins end; this one goes on."""
-    signin.change_password(
-        kept.database,
-        kept.gate,
-        caller,
-        current=body.current_password.get_secret_value(),
-        new=body.new_password.get_secret_value(),
-        address=address,
+    await kept.password_turns.take(
+        lambda: signin.change_password(
+            kept.database,
+            kept.gate,
+            caller,
+            current=body.current_password.get_secret_value(),
+            new=body.new_password.get_secret_value(),
+            address=address,
+        )
     )

@@ -3,6 +3,7 @@
 All are coroutines, because FastAPI would send a plain function to a thread for every request.
 """
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,8 @@ from infra import db, redis
 from infra.db import Database, open_database
 from infra.errors import Forbidden, Unauthenticated
 from infra.limiter import Limiter
-from infra.settings import Settings
+from infra.settings import Settings, split_secrets
+from infra.turns import Turns
 
 # As many connections as FastAPI has threads for endpoints.
 _POOL_SIZE = 40
@@ -34,6 +36,10 @@ _LOCK_WAIT_TIMEOUT_S = 2
 _REDIS_CONNECT_TIMEOUT_S = 0.5
 _REDIS_TIMEOUT_S = 1
 _MAX_ID = 2**63 - 1
+# A password keeps one core busy: one is left for everybody else.
+_PASSWORDS_AT_ONCE = max(1, min(4, (os.cpu_count() or 1) - 1))
+# More would not get their turn before their callers are told that it takes too long.
+_PASSWORDS_WAITING = 200
 
 
 class TokenRequired(Unauthenticated):
@@ -64,6 +70,7 @@ class Collaborators:
     streams: redis.Client
     broker: redis.Client
     gate: Gate
+    password_turns: Turns
 
 
 @contextmanager
@@ -78,6 +85,7 @@ def opened(settings: Settings) -> Iterator[Collaborators]:
         streams=_connect(settings.streams),
         broker=_connect(settings.broker),
         gate=Gate(passwords=Passwords(), signing=_signing(settings), attempts=_attempts(settings)),
+        password_turns=Turns(at_once=_PASSWORDS_AT_ONCE, most_waiting=_PASSWORDS_WAITING),
     )
     try:
         yield made
@@ -113,10 +121,6 @@ async def _cache(kept: Kept) -> redis.Client:
 
 async def _streams(kept: Kept) -> redis.Client:
     return kept.streams
-
-
-async def _gate(kept: Kept) -> Gate:
-    return kept.gate
 
 
 async def _optional_caller(
@@ -161,9 +165,6 @@ CacheRedis = Annotated[redis.Client, Depends(_cache)]
 
 StreamsRedis = Annotated[redis.Client, Depends(_streams)]
 """The Redis that carries the event streams."""
-
-SignInGate = Annotated[Gate, Depends(_gate)]
-"""What a sign-in is judged with."""
 
 
 async def _address(request: Request) -> str:
@@ -217,10 +218,10 @@ def _connect(url: str) -> redis.Client:
 
 def _signing(settings: Settings) -> Signing:
     # Only open mode gets here without a key: its tokens end with the process.
-    configured = settings.secret_key
-    secret = configured.get_secret_value() if configured else secrets.token_hex(32)
+    secret, *previous = split_secrets(settings.secret_key) or (secrets.token_hex(32),)
     return Signing(
         secret=secret,
+        previous=tuple(previous),
         life=timedelta(seconds=settings.token_ttl_s),
         refresh_life=timedelta(seconds=settings.refresh_ttl_s),
     )

@@ -9,22 +9,23 @@ from pydantic import EmailStr
 from accounts import users
 from accounts.callers import Caller
 from accounts.tables import Role
-from accounts.users import Changes, EmailTaken, LastAdmin, UserNotFound
+from accounts.users import Changes, EmailTaken, LastAdmin, Profile, UserNotFound
 from api.auth import Password, PersonName, UserOut
 from api.bodies import Body
 from api.deps import (
     Admin,
     CurrentCaller,
+    Kept,
     Reads,
     RoleRequired,
     RowId,
     Sessions,
-    SignInGate,
     TokenRequired,
 )
 from api.errors import problems
 from api.paging import BadCursor, Paging
 from infra.db import transact
+from infra.turns import LineTooLong
 
 router = APIRouter(prefix="/users", tags=["people"])
 
@@ -74,19 +75,23 @@ def list_users(_: Admin, page: Paging, reads: Reads) -> Sequence[UserRecord]:
 @router.post(
     "/",
     status_code=status.HTTP_201_CREATED,
-    responses=problems(TokenRequired, RoleRequired, EmailTaken),
+    responses=problems(TokenRequired, RoleRequired, EmailTaken, LineTooLong),
 )
-def add_user(
-    body: NewUser, _: Admin, gate: SignInGate, sessions: Sessions, response: Response
+async def add_user(
+    body: NewUser, _: Admin, kept: Kept, sessions: Sessions, response: Response
 ) -> UserRecord:
     """Add a user with a role. Admins only."""
-    hashed = gate.passwords.hash(body.password.get_secret_value())
-    profile = transact(
-        sessions,
-        lambda session: users.register(
-            session, email=body.email, name=body.name, password_hash=hashed, role=body.role
-        ),
-    )
+
+    def work() -> Profile:
+        hashed = kept.gate.passwords.hash(body.password.get_secret_value())
+        return transact(
+            sessions,
+            lambda session: users.register(
+                session, email=body.email, name=body.name, password_hash=hashed, role=body.role
+            ),
+        )
+
+    profile = await kept.password_turns.take(work)
     response.headers["Location"] = f"/users/{profile.id}"
     return UserRecord.of(profile)
 

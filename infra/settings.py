@@ -17,11 +17,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from infra.errors import Misconfigured
 
 FINNHUB_URL = "https://finnhub.io/api/v1"
-MOST_WEBHOOK_SECRETS = 2
+MOST_SECRETS = 2
 SHORTEST_WEBHOOK_SECRET = 16
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]]+(:[0-9]{1,5})?")
-_PLACEHOLDERS = ("your_", "yourpassword", "your-", "changeme")
+_PLACEHOLDERS = ("your_", "yourpassword", "your-", "changeme", "change_me", "change-me", "<", "...")
 
 
 class AuthMode(StrEnum):
@@ -131,11 +131,20 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value
 
+    @field_validator("flower_basic_auth")
+    @classmethod
+    def _refuse_open_flower(cls, value: SecretStr | None) -> SecretStr | None:
+        user, _, password = value.get_secret_value().partition(":") if value else ("-", "", "-")
+        if not user or not password or password.lower().startswith((*_PLACEHOLDERS, "password")):
+            msg = "it has the form user:password, with a password that nobody can guess"
+            raise ValueError(msg)
+        return value
+
     @field_validator("gateway_webhook_secret", "stripe_webhook_secret")
     @classmethod
     def _refuse_weak_secrets(cls, value: SecretStr | None) -> SecretStr | None:
         held = split_secrets(value)
-        if value is not None and not 1 <= len(held) <= MOST_WEBHOOK_SECRETS:
+        if value is not None and not 1 <= len(held) <= MOST_SECRETS:
             msg = "set one secret, or two with a comma between while one takes over from the other"
             raise ValueError(msg)
         if any(len(secret) < SHORTEST_WEBHOOK_SECRET for secret in held):

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from accounts import families, signin, tokens, users
-from accounts.attempts import Attempts, TooManyAttempts
+from accounts.attempts import FAILURES_OF_STRANGERS, Attempts, TooManyAttempts
 from accounts.callers import Caller, identify
 from accounts.families import BadRefreshToken, Issued
 from accounts.passwords import Passwords
@@ -12,6 +12,7 @@ from accounts.tables import Role
 from accounts.tokens import BadToken, Signing, TokenExpired, TokenRevoked
 from accounts.users import Changes
 from infra.db import Database, transact
+from infra.limiter import Limiter
 from infra.redis import RedisDown
 from tests.support.valkey import Valkey
 
@@ -25,6 +26,13 @@ HASHED = PASSWORDS.hash(PASSWORD)
 @pytest.fixture
 def gate(attempts: Attempts) -> Gate:
     return Gate(PASSWORDS, SIGNING, attempts)
+
+
+@pytest.fixture
+def patient_gate(valkey: Valkey) -> Gate:
+    """A gate that lets an address try as often as it likes."""
+    limiter = Limiter(valkey.url(), connect_timeout_s=0.5, timeout_s=1)
+    return Gate(PASSWORDS, SIGNING, Attempts(limiter, per_address_per_minute=10_000))
 
 
 @pytest.fixture
@@ -159,30 +167,46 @@ def test_disabled_user_is_out_and_stays_out_when_let_in_again(
         identified(sqlite_database, issued)
 
 
-def test_ten_wrong_passwords_lock_the_account_even_for_the_right_one(
-    sqlite_database: Database, gate: Gate, ada: int
-) -> None:
-    for number in range(10):
+def fail(database: Database, gate: Gate, times: int, address: str = "192.0.2.1") -> None:
+    """Give wrong passwords, from one address or, with braces in it, each from another one."""
+    for number in range(times):
         with pytest.raises(BadCredentials):
-            sign_in(sqlite_database, gate, password="guess", address=f"192.0.2.{number}")
+            sign_in(database, gate, password="guess", address=address.format(number))
+
+
+def test_ten_wrong_passwords_lock_the_account_for_their_address_only(
+    sqlite_database: Database, patient_gate: Gate, ada: int
+) -> None:
+    fail(sqlite_database, patient_gate, 10)
 
     with pytest.raises(TooManyAttempts) as locked:
-        sign_in(sqlite_database, gate, "ADA@example.com ", address="192.0.2.99")
+        sign_in(sqlite_database, patient_gate, "ADA@example.com ", address="192.0.2.1")
+    sign_in(sqlite_database, patient_gate, address="192.0.2.2")
 
     assert 0 < locked.value.retry_after_s <= 900
 
 
-def test_right_password_forgets_the_wrong_ones(
-    sqlite_database: Database, gate: Gate, ada: int
+def test_many_strangers_lock_the_account_but_not_for_who_is_known(
+    sqlite_database: Database, patient_gate: Gate, ada: int
 ) -> None:
-    for number in range(18):
-        password = PASSWORD if number == 9 else "guess"
-        try:
-            sign_in(sqlite_database, gate, password=password, address=f"192.0.2.{number}")
-        except BadCredentials:
-            assert number != 9
+    sign_in(sqlite_database, patient_gate, address="198.51.100.7")
+    for number in range(FAILURES_OF_STRANGERS):
+        patient_gate.attempts.count_failure(
+            account="ada@example.com", address=f"192.0.2.{number % 50}"
+        )
 
-    sign_in(sqlite_database, gate, address="192.0.2.99")
+    with pytest.raises(TooManyAttempts):
+        sign_in(sqlite_database, patient_gate, address="203.0.113.1")
+    fail(sqlite_database, patient_gate, 9, "198.51.100.7")
+    sign_in(sqlite_database, patient_gate, address="198.51.100.7")
+
+
+def test_right_password_forgets_the_wrong_ones(
+    sqlite_database: Database, patient_gate: Gate, ada: int
+) -> None:
+    for _ in range(2):
+        fail(sqlite_database, patient_gate, 9)
+        sign_in(sqlite_database, patient_gate, address="192.0.2.1")
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::{}", "::ffff:192.0.2.1"])

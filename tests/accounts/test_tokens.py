@@ -89,3 +89,16 @@ def test_every_cut_of_a_token_is_refused() -> None:
 
 def test_secret_is_not_shown() -> None:
     assert SIGNING.secret not in repr(SIGNING)
+
+
+def test_token_of_the_secret_before_counts_while_the_new_one_signs() -> None:
+    old, new = "old-signing-key-0123456789abcdef", "new-signing-key-0123456789abcdef"
+    rotated = Signing(secret=new, previous=(old,))
+
+    before = tokens.sign(Signing(old), user_id=7, family_id=FAMILY, now=NOON)
+    after = tokens.sign(rotated, user_id=7, family_id=FAMILY, now=NOON)
+
+    assert [tokens.read(rotated, token, now=NOON).user_id for token in (before, after)] == [7, 7]
+    assert tokens.read(Signing(new), after, now=NOON).user_id == 7
+    with pytest.raises(BadToken):
+        tokens.read(Signing(new), before, now=NOON)

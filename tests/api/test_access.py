@@ -15,6 +15,7 @@ from infra.errors import Misconfigured
 from infra.settings import AuthMode, Settings
 from tests.api.conftest import Api, Person, register
 
+STRONG = "3f9c1e7a5b2d8046f1e3c5a79b0d2846"
 LOCAL: dict[str, Any] = {
     "type": "http",
     "client": ("127.0.0.1", 50000),
@@ -87,8 +88,8 @@ def settings(**values: Any) -> Settings:
     [
         settings(auth_mode=AuthMode.OPEN),
         settings(auth_mode=AuthMode.OPEN, api_host="::1"),
-        settings(secret_key=SecretStr("x" * 32)),
-        settings(secret_key=SecretStr("x" * 32), api_host="0.0.0.0"),  # noqa: S104 - allowed then
+        settings(secret_key=SecretStr(STRONG)),
+        settings(secret_key=SecretStr(STRONG), api_host="0.0.0.0"),  # noqa: S104 - allowed then
     ],
 )
 def test_sound_settings_start(chosen: Settings) -> None:
@@ -103,6 +104,11 @@ def test_sound_settings_start(chosen: Settings) -> None:
         (settings(auth_mode=AuthMode.OPEN, secret_key=SecretStr("short")), "SECRET_KEY"),
         (settings(), "SECRET_KEY"),
         (settings(secret_key=SecretStr("x" * 31)), "SECRET_KEY"),
+        (settings(secret_key=SecretStr("a" * 64)), "SECRET_KEY"),
+        (settings(secret_key=SecretStr("abababab" * 8)), "SECRET_KEY"),
+        (settings(secret_key=SecretStr("correct-horse-battery" * 2)), "SECRET_KEY"),
+        (settings(secret_key=SecretStr(f"{STRONG},short")), "SECRET_KEY"),
+        (settings(secret_key=SecretStr(f"{STRONG},{STRONG}1,{STRONG}2")), "SECRET_KEY"),
     ],
 )
 def test_settings_that_let_strangers_in_do_not_start(chosen: Settings, named: str) -> None:
@@ -110,6 +116,10 @@ def test_settings_that_let_strangers_in_do_not_start(chosen: Settings, named: st
         check_start(chosen)
 
     assert "x" * 31 not in refused.value.detail
+
+
+def test_two_secrets_may_follow_each_other() -> None:
+    check_start(settings(secret_key=SecretStr(f"{STRONG},{STRONG[::-1]}")))
 
 
 def whoami(api: Api, headers: Mapping[str, str]) -> httpx.Response:
