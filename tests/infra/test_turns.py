@@ -14,8 +14,7 @@ async def test_no_more_work_at_once_than_there_are_turns() -> None:
         with gate:
             at_work += 1
             most = max(most, at_work)
-        with threading.Condition() as pause:
-            pause.wait(0.01)
+        threading.Event().wait(0.01)  # long enough for the others to come too
         with gate:
             at_work -= 1
         return 7
