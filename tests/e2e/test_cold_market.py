@@ -1,0 +1,280 @@
+"""Crowds at a market that knows nothing yet: the provider hears of each thing once, or not at all.
+
+Two APIs and two workers over real servers. The stand-in counts, and refuses what is too much.
+"""
+
+import itertools
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.crowd import Reply, ask_all
+from tests.support.databases import CleanDatabase
+from tests.support.fleet import Fleet, Service
+from tests.support.http import plain_client
+from tests.support.mariadb import MariaDB
+from tests.support.processes import Child, Nursery, eventually
+from tests.support.sandbox import Sandbox
+from tests.support.valkey import Valkey
+
+CALLS_PER_SECOND = 30
+STORED = ("company?symbol=AAPL", "news?symbol=AAPL", "forex?base=USD")
+NEVER_STORED = (
+    "/market/company?symbol=MSFT",
+    "/market/news?symbol=MSFT",
+    "/market/forex?base=EUR",
+    "/market/crypto?symbol=DOGE",
+    "/market/quotes?symbols=AAPL,MSFT",
+)
+Tell = Callable[[str], None]
+
+
+class Plant:
+    """Two APIs and two workers; the workers can be exchanged for others with another budget."""
+
+    def __init__(
+        self, nursery: Nursery, env: dict[str, str], sandbox: Sandbox, folder: Path
+    ) -> None:
+        self.sandbox = sandbox
+        self._fleet = Fleet(nursery, {**env, **sandbox.env(), "AUTH_MODE": "open"}, folder)
+        self._apis: list[Service] = []
+        self._unasked: list[str] = []
+        self._workers: list[Child] = []
+        self._per_minute = 0
+
+    def allow(self, per_minute: int) -> None:
+        """Have workers that may make so many calls a minute, at an empty stand-in."""
+        if per_minute != self._per_minute or not all(it.is_running for it in self._workers):
+            self._stop_workers()
+            env = {"FINNHUB_PER_MINUTE": str(per_minute)}
+            self._workers = [
+                self._fleet.worker(["market", "events"], concurrency=1, env=env, wait=False)
+                for _ in range(2)
+            ]
+            self._per_minute = per_minute
+        self.sandbox.reset()
+        limits = {"per_minute": per_minute, "per_second": CALLS_PER_SECOND}
+        self._admin("/admin/limits", json=limits)
+
+    def refused(self) -> int:
+        """Count the calls that the stand-in found too many."""
+        return int(str(self._admin("/admin/limits")["refused"]))
+
+    def quotes(self, symbols: Sequence[str], *, times: int = 1, max_age_s: int = 30) -> list[Reply]:
+        """Ask for quotes, all at once, from one API as from the other."""
+        bases = itertools.cycle(api.url for api in self._apis)
+        query = f"max_age_s={max_age_s}"
+        return ask_all(
+            [
+                f"{next(bases)}/market/quote?symbol={symbol}&{query}"
+                for _ in range(times)
+                for symbol in symbols
+            ]
+        )
+
+    def get(self, path: str) -> httpx.Response:
+        """Ask for something else."""
+        with plain_client(self._apis[0].url) as http:
+            return http.get(path)
+
+    def new_symbols(self, count: int) -> list[str]:
+        """List symbols that these APIs have not heard of; other APIs if there are not so many."""
+        if len(self._unasked) < count:
+            self._stop_apis()
+            self._apis = [self._fleet.api(path="/healthz") for _ in range(2)]
+            self._unasked = self._list_symbols()
+        taken, self._unasked = self._unasked[:count], self._unasked[count:]
+        return taken
+
+    def _list_symbols(self) -> list[str]:
+        lists = ("/stock/symbol?exchange=US", "/crypto/symbol?exchange=binance")
+        with plain_client(self.sandbox.finnhub_url) as http:
+            http.headers["X-Finnhub-Token"] = "the-tests-own"
+            return [row["symbol"] for path in lists for row in http.get(path.lstrip("/")).json()]
+
+    def end(self) -> None:
+        """End the processes."""
+        self._stop_workers()
+        self._stop_apis()
+
+    def _stop_apis(self) -> None:
+        for api in self._apis:
+            api.child.stop()
+
+    def _stop_workers(self) -> None:
+        for worker in self._workers:
+            worker.kill_hard()
+        self._workers = []
+
+    def _admin(self, path: str, json: object = None) -> dict[str, object]:
+        base = self.sandbox.finnhub_url.removesuffix("/api/v1")
+        with plain_client(base) as http:
+            answer = http.get(path) if json is None else http.post(path, json=json)
+        shown: dict[str, object] = answer.raise_for_status().json()
+        return shown
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the plant of this module stands on."""
+
+    plant: Plant
+    valkey: Valkey
+    clean: CleanDatabase
+
+
+@pytest.fixture(scope="module")
+def _standing(
+    nursery: Nursery,
+    valkey_server: Valkey,
+    mariadb_server: MariaDB,
+    _clean_database: CleanDatabase,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Standing]:
+    valkey_server.revive()
+    mariadb_server.revive()
+    env = {
+        "DATABASE_URL": _clean_database.url,
+        "BROKER_URL": valkey_server.url(0),
+        "CACHE_URL": valkey_server.url(2),
+        # Stale quotes would be refreshed unasked.
+        "WATCHLIST": "",
+    }
+    sandbox = Sandbox(nursery, tmp_path_factory.mktemp("sandbox"))
+    plant = Plant(nursery, env, sandbox, tmp_path_factory.mktemp("plant"))
+    yield Standing(plant, valkey_server, _clean_database)
+    plant.end()
+    sandbox.stop()
+
+
+@pytest.fixture
+def plant(_standing: Standing, mariadb: MariaDB) -> Plant:
+    """The plant, cold: nothing is cached, stored or counted."""
+    _standing.clean.clean()
+    _standing.valkey.revive()
+    if not _standing.plant.sandbox.child.is_running:
+        _standing.plant.sandbox.restart()
+    return _standing.plant
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
+    def write(line: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"\n{line}\n")
+
+    return write
+
+
+def ask_until_answered(plant: Plant, replies: list[Reply]) -> tuple[int, int]:
+    """Ask again for what was put off; return how often that was, and how often it was 503."""
+    asked = refused = 0
+    while put_off := [reply for reply in replies if reply.status != httpx.codes.OK]:
+        assert {reply.status for reply in put_off} <= {503, 504}
+        waits_s = [int(reply.headers["retry-after"]) for reply in put_off]
+        assert min(waits_s) > 0
+        time.sleep(min(waits_s))
+        asked += 1
+        refused += sum(reply.status == httpx.codes.SERVICE_UNAVAILABLE for reply in put_off)
+        symbols = {reply.url.partition("symbol=")[2].partition("&")[0] for reply in put_off}
+        replies = plant.quotes(sorted(symbols))
+    return asked, refused
+
+
+@pytest.mark.parametrize("crowd", [100, pytest.param(1000, marks=pytest.mark.proof)])
+def test_a_crowd_for_one_symbol_is_one_call(plant: Plant, tell: Tell, crowd: int) -> None:
+    (symbol,) = plant.new_symbols(1)
+    plant.allow(6000)
+
+    begun = time.perf_counter()
+    replies = plant.quotes([symbol], times=crowd)
+    took_s = time.perf_counter() - begun
+
+    tell(f"cold crowd: {crowd} for one symbol in {took_s:.2f} s")
+    assert Counter(reply.status for reply in replies) == {200: crowd}
+    assert plant.sandbox.calls_by_symbol() == {symbol: 1}
+    assert len({reply.body["c"] for reply in replies}) == 1
+
+
+@pytest.mark.parametrize(
+    ("crowd", "count"), [(100, 10), pytest.param(1000, 100, marks=pytest.mark.proof)]
+)
+def test_a_crowd_for_many_symbols_is_a_call_for_each(
+    plant: Plant, tell: Tell, crowd: int, count: int
+) -> None:
+    symbols = plant.new_symbols(count)
+    plant.allow(6000)
+
+    begun = time.perf_counter()
+    replies = plant.quotes(symbols, times=crowd // count)
+    asked_again, _ = ask_until_answered(plant, replies)
+    took_s = time.perf_counter() - begun
+
+    at_first = sum(reply.status == httpx.codes.OK for reply in replies)
+    tell(
+        f"cold crowd: {crowd} for {count} symbols, {at_first} answered at first,"
+        f" all after {took_s:.2f} s, asked again {asked_again} times"
+    )
+    assert plant.sandbox.calls_by_symbol() == dict.fromkeys(symbols, 1)
+    assert plant.refused() == 0
+    assert took_s >= (count - 1) / CALLS_PER_SECOND - 1
+
+
+@pytest.mark.parametrize(
+    ("crowd", "count"), [(40, 4), pytest.param(1000, 100, marks=pytest.mark.proof)]
+)
+@pytest.mark.timeout(400)
+def test_a_crowd_beyond_the_budget_is_put_off_and_answered_later(
+    plant: Plant, tell: Tell, crowd: int, count: int
+) -> None:
+    symbols = plant.new_symbols(count)
+    plant.allow(60)
+
+    begun = time.perf_counter()
+    replies = plant.quotes(symbols, times=crowd // count)
+    asked_again, refused = ask_until_answered(plant, replies)
+    took_s = time.perf_counter() - begun
+
+    tell(
+        f"cold crowd: {crowd} for {count} symbols with 60 calls a minute: all after {took_s:.1f} s,"
+        f" asked again {asked_again} times, {refused} times 503"
+    )
+    assert refused > 0
+    assert plant.sandbox.calls_by_symbol() == dict.fromkeys(symbols, 1)
+    # The stand-in keeps a sliding log of its own.
+    assert plant.refused() == 0
+
+
+def test_without_the_provider_answers_are_stale_and_say_so(plant: Plant) -> None:
+    known, never = plant.new_symbols(3), plant.new_symbols(2)
+    plant.allow(6000)
+    stored = [*(f"/market/{name}" for name in STORED), f"/market/history?symbol={known[0]}"]
+    ask_until_answered(plant, plant.quotes(known))
+    for path in stored:
+        eventually(lambda path=path: plant.get(path).is_success)  # type: ignore[misc]
+
+    plant.sandbox.stop()
+    eventually(lambda: _stale_of(plant.quotes(known, max_age_s=0)) == {(200, True, "stored")})
+    crowd = plant.quotes(known, times=10, max_age_s=0)
+    unknown = plant.quotes(never, times=10)
+    answers = {path: plant.get(path).status_code for path in (*stored, *NEVER_STORED)}
+    plant.sandbox.restart()
+
+    assert _stale_of(crowd) == {(200, True, "stored")}
+    assert {reply.status for reply in unknown} <= {503, 504}
+    assert all(int(reply.headers["retry-after"]) > 0 for reply in unknown)
+    assert {answers[path] for path in stored} == {200}
+    assert {answers[path] for path in NEVER_STORED} <= {200, 503, 504}
+    # Nothing of ours is started again.
+    eventually(lambda: _stale_of(plant.quotes(known, max_age_s=0)) == {(200, False, "simulated")})
+    ask_until_answered(plant, plant.quotes(never))
+
+
+def _stale_of(replies: list[Reply]) -> set[tuple[int, object, object]]:
+    return {(reply.status, reply.body.get("stale"), reply.body.get("source")) for reply in replies}
