@@ -14,7 +14,7 @@ from market.documents import Document, instant, number
 from market.models import Instrument, Quote
 from market.upstream import UnknownSymbol
 
-CHUNK = 5000
+CHUNK = 2000
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
