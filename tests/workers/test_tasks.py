@@ -20,6 +20,8 @@ QUEUES = {
     "tasks.tidy": "events",
     "market.refresh": "market",
     "market.refresh_watchlist": "market",
+    "market.roll_up": "market",
+    "market.prune": "market",
 }
 
 
