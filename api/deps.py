@@ -33,6 +33,8 @@ from infra.turns import Turns
 _POOL_SIZE = 40
 # A caller waits for us: rather tell him to come again than hold one of the threads.
 _LOCK_WAIT_TIMEOUT_S = 2
+# Well within the time that a caller is kept waiting, see api/deadline.
+_DATABASE_PATIENCE_S = 8
 _REDIS_CONNECT_TIMEOUT_S = 0.5
 _REDIS_TIMEOUT_S = 1
 _MAX_ID = 2**63 - 1
@@ -79,7 +81,10 @@ def opened(settings: Settings) -> Iterator[Collaborators]:
     made = Collaborators(
         settings=settings,
         database=open_database(
-            settings.database, pool_size=_POOL_SIZE, lock_wait_timeout_s=_LOCK_WAIT_TIMEOUT_S
+            settings.database,
+            pool_size=_POOL_SIZE,
+            lock_wait_timeout_s=_LOCK_WAIT_TIMEOUT_S,
+            patience_s=_DATABASE_PATIENCE_S,
         ),
         cache=_connect(settings.cache),
         streams=_connect(settings.streams),

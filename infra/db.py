@@ -1,5 +1,6 @@
 """One way to open the database and one way to run a transaction, on MySQL and on SQLite."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
-from infra.errors import AppError, Transient
+from infra.errors import AppError, TimedOut, Transient
 from infra.mysql import open_mysql
 from infra.sqlite import open_sqlite
 
@@ -25,12 +26,17 @@ Row = sa.RowMapping | Mapping[str, Any]
 
 TRIES = 3
 LOCK_WAIT_TIMEOUT_S = 10
+PATIENCE_S = 28
+# A link that took longer to break than this is not tried again: nobody waits for ever.
+_QUICK_S = 5.0
 _DEADLOCK, _LOCK_WAIT, _RECORD_CHANGED = 1213, 1205, 1020
 _RETRIABLE = frozenset({_DEADLOCK, _LOCK_WAIT, _RECORD_CHANGED})
 # Not reached, gone, lost in a query; stopping; connection killed by somebody (MariaDB).
 _LINK_LOST = frozenset({2003, 2006, 2013, 1053, 1927})
 # Too many connections of all or of ours; the server is read-only for now.
 _UNAVAILABLE = frozenset({1040, 1203, 1226, 1290, 1836})
+# The time for a statement was over: MySQL's number, MariaDB's.
+_OUT_OF_TIME = frozenset({3024, 1969})
 _SQLITE_CANTOPEN = 14
 # What a read raises, which no `transact` translates, when the server is at fault.
 SERVER_ERRORS = (OperationalError, InterfaceError, PoolTimeout)
@@ -108,6 +114,15 @@ class DatabaseDown(Transient):
         super().__init__("The database cannot be reached. Try again soon.", retry_after_s=2)
 
 
+class DatabaseSlow(TimedOut):
+    """A statement took longer than its caller can wait."""
+
+    code = "database_slow"
+
+    def __init__(self) -> None:
+        super().__init__("The database took too long. Ask for less, or try again later.")
+
+
 class DatabaseBusy(Transient):
     """A lock was not to be had in time, in several tries."""
 
@@ -127,14 +142,26 @@ class Database:
 
 
 def open_database(
-    url: str, *, pool_size: int = 5, lock_wait_timeout_s: int = LOCK_WAIT_TIMEOUT_S
+    url: str,
+    *,
+    pool_size: int = 5,
+    lock_wait_timeout_s: int = LOCK_WAIT_TIMEOUT_S,
+    patience_s: int = PATIENCE_S,
 ) -> Database:
-    """Open a pool on a MySQL-protocol server or an SQLite file; nothing is sent until first use."""
+    """Open a pool on a MySQL-protocol server or an SQLite file; nothing is sent until first use.
+
+    No statement goes on for longer than `patience_s`.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         engine = open_sqlite(url)
     else:
-        engine = open_mysql(url, pool_size=pool_size, lock_wait_timeout_s=lock_wait_timeout_s)
+        engine = open_mysql(
+            url,
+            pool_size=pool_size,
+            lock_wait_timeout_s=lock_wait_timeout_s,
+            patience_s=patience_s,
+        )
     reading = engine.execution_options(readonly=True)
     return Database(
         engine=engine,
@@ -152,7 +179,9 @@ def transact(sessions: Sessions, work: Callable[[Session], T]) -> T:
         CommitUnknown: the link broke at COMMIT; nobody knows whether the work stands.
         DatabaseBusy: locks were not to be had in three tries.
         DatabaseDown: the server cannot be reached.
+        DatabaseSlow: a statement took longer than the database's patience.
     """
+    began = time.monotonic()
     for attempt in range(1, TRIES + 1):
         with sessions() as session:
             try:
@@ -160,7 +189,8 @@ def transact(sessions: Sessions, work: Callable[[Session], T]) -> T:
                 session.flush()
             except OperationalError as error:
                 session.rollback()
-                if attempt == TRIES or not _may_run_again(error):
+                slow = _link_lost(error) and time.monotonic() - began > _QUICK_S
+                if attempt == TRIES or slow or not _may_run_again(error):
                     raise _translate(error) from error
                 continue
             try:
@@ -217,6 +247,8 @@ def _translate(error: OperationalError) -> AppError | OperationalError:
     busy = _code(error) in _RETRIABLE or getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (5, 6)
     if busy:
         return DatabaseBusy()
+    if _code(error) in _OUT_OF_TIME:
+        return DatabaseSlow()
     cannot_open = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == _SQLITE_CANTOPEN
     if _link_lost(error) or cannot_open or _code(error) in _UNAVAILABLE:
         return DatabaseDown()

@@ -15,11 +15,14 @@ from pymysql.converters import conversions, convert_datetime
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+_SILENCE_S = 2
 _NO_BACKSLASH = SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES
 
 
-def open_mysql(url: str, *, pool_size: int, lock_wait_timeout_s: int) -> Engine:
-    """Open a pool on a server that speaks MySQL's protocol."""
+def open_mysql(url: str, *, pool_size: int, lock_wait_timeout_s: int, patience_s: int) -> Engine:
+    """Open a pool on a server that speaks MySQL's protocol; a statement ends after `patience_s`."""
+    # A server that lives ends the statement itself; only one that is silent is given up.
+    silence_s = patience_s + _SILENCE_S
     engine = sa.create_engine(
         url,
         paramstyle="format",  # values by position: cheaper for the driver than by name
@@ -31,13 +34,16 @@ def open_mysql(url: str, *, pool_size: int, lock_wait_timeout_s: int) -> Engine:
         pool_timeout=5,
         connect_args={
             "connect_timeout": 3,
-            "read_timeout": 30,
-            "write_timeout": 30,
+            "read_timeout": silence_s,
+            "write_timeout": silence_s,
             "charset": "utf8mb4",
             "conv": _CONVERSIONS,
             "init_command": (
                 "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL,NO_ENGINE_SUBSTITUTION', "
-                f"innodb_lock_wait_timeout = {int(lock_wait_timeout_s)}"
+                # MySQL and MariaDB each have a name of their own for it, and skip the other's.
+                f"/*!50708 max_execution_time = {patience_s * 1000}, */ "
+                f"/*M!100101 max_statement_time = {patience_s}, */ "
+                f"innodb_lock_wait_timeout = {lock_wait_timeout_s}"
             ),
         },
     )

@@ -1,6 +1,7 @@
 """Runs migrations on the configured database; the URL never passes through a file."""
 
 from alembic import context
+from sqlalchemy.engine import Engine
 
 # Importing them makes every table known.
 import accounts.tables  # noqa: F401
@@ -18,12 +19,13 @@ import shop.webhooks  # noqa: F401
 from infra.db import Base, open_database
 from infra.settings import load_settings
 
+# To change a large table may take hours.
+_PATIENCE_S = 12 * 60 * 60
+
 
 def run() -> None:
     """Bring the database to the newest revision, or compare it with the models."""
-    engine = (
-        context.config.attributes.get("engine") or open_database(load_settings().database).engine
-    )
+    engine = context.config.attributes.get("engine") or _open()
     with engine.connect() as connection:
         context.configure(
             connection=connection,
@@ -34,6 +36,10 @@ def run() -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
+
+
+def _open() -> Engine:
+    return open_database(load_settings().database, patience_s=_PATIENCE_S).engine
 
 
 run()

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
@@ -15,6 +16,7 @@ from infra.db import (
     Database,
     DatabaseBusy,
     DatabaseDown,
+    DatabaseSlow,
     Sessions,
     as_app_error,
     is_duplicate,
@@ -202,6 +204,44 @@ def test_lock_held_by_another_makes_us_busy_in_the_end(
 
     hurried.engine.dispose()
     assert next_numbers(database.sessions)["orders"] == 1
+
+
+@pytest.fixture
+def hasty(database: Database, database_url: str) -> Iterator[Database]:
+    opened = open_database(database_url, patience_s=1)
+    yield opened
+    opened.engine.dispose()
+
+
+def test_statement_that_takes_too_long_is_ended_by_the_server(hasty: Database) -> None:
+    runs = []
+
+    def work(session: Session) -> None:
+        runs.append(session)
+        session.execute(sa.text("SELECT SLEEP(30)"))
+
+    with pytest.raises(DatabaseSlow):
+        transact(hasty.sessions, work)
+
+    assert len(runs) == 1
+    with hasty.reads() as session:
+        assert session.scalar(sa.text("SELECT 7")) == 7
+
+
+def test_silent_server_is_given_up(hasty: Database, mariadb: MariaDB) -> None:
+    with hasty.reads() as session:
+        session.execute(sa.text("SELECT 7"))
+    mariadb.freeze()
+    began = time.monotonic()
+
+    try:
+        with pytest.raises(DatabaseDown):
+            transact(hasty.sessions, lambda session: session.execute(sa.text("SELECT 7")))
+        taken_s = time.monotonic() - began
+    finally:
+        mariadb.thaw()
+
+    assert taken_s < 12
 
 
 def test_fault_of_the_work_rolls_it_back_and_is_not_repeated(each_database: Database) -> None:
