@@ -17,4 +17,8 @@ beat_schedule = {
     "let old quotes go": {"task": "market.prune", "schedule": 60.0},
     "refresh what was asked for": {"task": "market.refresh", "schedule": 2.0},
     "tidy the history of tasks": {"task": "tasks.tidy", "schedule": 60.0},
+    "a canary for payments": {"task": "canary.payments", "schedule": 15.0},
+    "a canary for products": {"task": "canary.products", "schedule": 15.0},
+    "a canary for market": {"task": "canary.market", "schedule": 15.0},
+    "a canary for events": {"task": "canary.events", "schedule": 15.0},
 }

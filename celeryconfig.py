@@ -17,6 +17,7 @@ include = (
     "workers.bars",
     "workers.events",
     "workers.tidying",
+    "workers.canaries",
 )
 
 # Pickle would run the code of anyone who can write to the broker.

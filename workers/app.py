@@ -7,7 +7,7 @@ from celery import Celery, signals
 import beat_schedule
 from infra import logs
 from infra.process import die_with_parent
-from workers import deps, heartbeat, tasks, transport
+from workers import deps, heartbeat, tasks, transport, watch
 
 API_TIMEOUTS_S = {"socket_connect_timeout": 0.3, "socket_timeout": 0.5}
 
@@ -20,6 +20,7 @@ app.conf.beat_schedule = beat_schedule.beat_schedule
 app.add_defaults(lambda: {"broker_url": deps.settings().broker})
 heartbeat.install(app)
 tasks.install()
+watch.install(app)
 transport.install()
 
 

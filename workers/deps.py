@@ -3,13 +3,14 @@
 from datetime import timedelta
 from functools import cache
 
-from infra import redis
+from infra import redis, signs
 from infra.bells import Bells
 from infra.db import Database, open_database
 from infra.journal import Journal
 from infra.parallel import forget_threads
 from infra.relay import Relay
 from infra.settings import Settings, load_settings
+from infra.signs import Signs
 from infra.streams import Streams
 from shop.gateways.choice import open_gateway
 from shop.gateways.protocol import PaymentGateway
@@ -42,10 +43,25 @@ def database() -> Database:
 @cache
 def bells() -> Bells:
     """Open the bells; their waits are short, since a sweep does what a lost bell does not."""
-    client = redis.connect(
-        settings().cache, connect_timeout_s=_BELL_CONNECT_TIMEOUT_S, timeout_s=_BELL_TIMEOUT_S
-    )
-    return Bells(client)
+    return Bells(_hurried(settings().cache))
+
+
+@cache
+def canaries() -> Signs:
+    """Open where canaries say that they were run."""
+    return Signs(_hurried(settings().cache), signs.CANARIES)
+
+
+@cache
+def presence() -> Signs:
+    """Open where workers say that they are there."""
+    return Signs(_hurried(settings().cache), signs.WORKERS)
+
+
+@cache
+def rung() -> Signs:
+    """Open where beat says what it has rung."""
+    return Signs(_hurried(settings().cache), signs.SCHEDULE)
 
 
 @cache
@@ -88,6 +104,10 @@ def forget() -> None:
     """Drop what was inherited over a fork, without closing what the parent still uses."""
     if database.cache_info().currsize:
         database().engine.dispose(close=False)
-    for made in (database, bells, journal, relay, gateway):
+    for made in (database, bells, canaries, presence, rung, journal, relay, gateway):
         made.cache_clear()
     forget_threads()
+
+
+def _hurried(url: str) -> redis.Client:
+    return redis.connect(url, connect_timeout_s=_BELL_CONNECT_TIMEOUT_S, timeout_s=_BELL_TIMEOUT_S)

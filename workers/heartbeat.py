@@ -11,6 +11,7 @@ from celery import Celery, bootsteps, signals
 from workers import deps
 
 INTERVAL_S = 2.0
+_silent = False
 
 
 def install(app: Celery) -> None:
@@ -21,8 +22,14 @@ def install(app: Celery) -> None:
 def touch(**_kwargs: object) -> None:
     """Say that this process is alive and takes work."""
     path = deps.settings().heartbeat_file
-    if path is not None:
+    if path is not None and not _silent:
         path.touch()
+
+
+def fall_silent() -> None:
+    """Say no more that this process is alive, since it does not do its work."""
+    global _silent  # noqa: PLW0603 - a process is silent for good
+    _silent = True
 
 
 class _Heartbeat(bootsteps.StartStopStep):

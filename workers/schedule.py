@@ -1,5 +1,6 @@
 """Beat's scheduler: it rings instead of sending, and says that it is alive."""
 
+from contextlib import suppress
 from typing import Any
 
 from celery.beat import PersistentScheduler
@@ -18,7 +19,10 @@ class BellScheduler(PersistentScheduler):
                 return None
         except RedisDown:
             return None  # the broker is most likely down too; the next tick is a second away
-        return super().apply_async(entry, *args, **kwargs)
+        sent = super().apply_async(entry, *args, **kwargs)
+        with suppress(RedisDown):
+            deps.rung().leave(entry.name, task=entry.task)
+        return sent
 
     def tick(self, *args: Any, **kwargs: Any) -> float:  # noqa: ANN401 - celery's
         """Touch the heartbeat and run one turn."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from infra.logs import log
 from infra.redis import RedisDown
-from workers import deps
+from workers import deps, valves
 from workers.app import app
 
 
@@ -22,17 +22,21 @@ class Bell(Protocol):
         """Run the task here and now."""
 
 
-def task(*, name: str, queue: str, time_limit_s: int = 60) -> Callable[[Callable[[], None]], Bell]:
+def task(
+    *, name: str, queue: str, time_limit_s: int = 60, runs_while_paused: bool = False
+) -> Callable[[Callable[[], None]], Bell]:
     """Declare a task that is rung, never called with arguments.
 
-    The bell is cleared before the work begins, so whoever adds work while it runs rings anew.
+    The bell is cleared before the work begins, so whoever adds work while it runs rings anew. On a
+    paused queue nothing is done: what is due stays due.
     """
 
     def declare(work: Callable[[], None]) -> Bell:
         @wraps(work)
         def run() -> None:
             _clear_bell(name)
-            work()
+            if runs_while_paused or valves.may_run(queue):
+                work()
 
         declared: Bell = app.task(
             name=name,

@@ -73,6 +73,11 @@ def install() -> None:
     signals.task_postrun.connect(_end)
 
 
+def worker_name() -> str | None:
+    """Give the name of the worker that this process belongs to."""
+    return _worker
+
+
 def _name_worker(sender: str, **_kwargs: object) -> None:
     global _worker  # noqa: PLW0603 - a process is one worker
     _worker = sender

@@ -56,7 +56,7 @@ POISON = (
     message("payments.settle", PICKLED, content_type="application/x-python-serialize"),
 )
 SWEPT_EACH_SECOND = ("payments.settle", "orders.fulfil", "events.publish")
-TASKS_ON_PAYMENTS = 5
+TASKS_ON_PAYMENTS = 6
 
 
 @pytest.fixture

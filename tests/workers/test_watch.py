@@ -1,0 +1,74 @@
+"""A worker that is connected and consumes nothing ends by itself; an idle or busy one goes on."""
+
+import pytest
+import redis
+
+from infra.redis import connect
+from infra.signs import CANARIES, WORKERS, Signs
+from tests.support.fleet import Fleet
+from tests.support.processes import Child, eventually
+from tests.support.valkey import Valkey
+from tests.workers.test_worker import message
+from workers.watch import own_queue
+
+HURRIED = """
+import sys
+from workers import watch
+watch.LOOK_EVERY_S, watch.CANARY_EVERY_S, watch.STALLED_AFTER_S = 0.3, 0.5, 2.0
+from celery.__main__ import main
+sys.argv[0] = "celery"
+main()
+"""
+
+
+@pytest.fixture
+def canaries(valkey: Valkey) -> Signs:
+    return Signs(connect(valkey.url(2)), CANARIES)
+
+
+def hurried_worker(fleet: Fleet, name: str) -> Child:
+    """Start a worker that looks every 0.3 s instead of every 5."""
+    arguments = ["-A", "workers.app", "worker", "-Q", "events", "-n", f"{name}@here", "-c", "1"]
+    return fleet.run(name, ["-c", HURRIED, *arguments, "--without-mingle", "--without-gossip"])
+
+
+def forget_queue(fleet: Fleet, queue: str) -> None:
+    """Make workers forget a queue and stay connected, as they do after some reconnects."""
+    script = f"from workers.app import app; app.control.cancel_consumer({queue!r})"
+    assert fleet.run("forget", ["-c", script]).wait() == 0
+
+
+def test_worker_that_takes_nothing_ends_also_when_others_hide_it(
+    fleet: Fleet, broker: "redis.Redis", canaries: Signs, valkey: Valkey
+) -> None:
+    stuck, well = hurried_worker(fleet, "stuck"), hurried_worker(fleet, "well")
+    eventually(lambda: {"watch.stuck@here", "watch.well@here"} <= canaries.read().keys())
+    sung_at = canaries.read()["watch.stuck@here"].at_s
+    eventually(lambda: canaries.read()["watch.stuck@here"].at_s > sung_at + 3, what="six canaries")
+    present = Signs(connect(valkey.url(2)), WORKERS).read()
+
+    forget_queue(fleet, own_queue("stuck@here"))
+
+    assert stuck.wait(20) == 75
+    assert "worker_consumes_nothing" in stuck.log()
+    assert present["well@here"].told["queues"] == ["events"]
+    assert well.is_running
+
+    forget_queue(fleet, "events")
+    broker.lpush("events", message("canary.events", b"[[], {}, {}]"))
+
+    assert well.wait(20) == 75
+
+
+def test_worker_that_cannot_reach_its_broker_is_not_to_blame(
+    fleet: Fleet, canaries: Signs, valkey: Valkey
+) -> None:
+    worker = hurried_worker(fleet, "patient")
+    eventually(lambda: "watch.patient@here" in canaries.read())
+
+    valkey.kill()
+    eventually(lambda: worker.log().count("Trying again in") >= 2, timeout_s=30)
+    valkey.restart()
+
+    eventually(lambda: "watch.patient@here" in canaries.read(), timeout_s=60)
+    assert worker.is_running
