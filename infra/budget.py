@@ -4,6 +4,7 @@ The log is judged by Redis' own clock inside one script, so no two processes can
 call. Without Redis there is no budget, and so no call.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
@@ -16,6 +17,7 @@ MINUTE_MS = 61_000
 SECOND_MS = 1_100
 PAUSE_S = 10
 LONGEST_PAUSE_S = 60
+_ANSWERED = "answered:"
 
 _NOW = """
 local now = tonumber(ARGV[1])
@@ -38,7 +40,6 @@ if state('since') == 0 or (newest and tonumber(newest) > now + 5000) then
   redis.call('HSET', KEYS[2], 'since', now)
   newest = false
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - minute_ms)
 local wait = state('paused_until') - now
 local function keep_below(limit, window_ms)
   local lowest = '(' .. (now - window_ms)
@@ -55,8 +56,11 @@ end
 if wait > 0 then return math.ceil(wait) end
 local n = redis.call('HINCRBY', KEYS[2], 'granted', 1)
 redis.call('HINCRBY', KEYS[2], 'granted:' .. lane, 1)
-redis.call('ZADD', KEYS[1], now, n)
-redis.call('PEXPIRE', KEYS[1], 2 * minute_ms)
+for _, log in ipairs({KEYS[1], KEYS[3]}) do
+  redis.call('ZREMRANGEBYSCORE', log, '-inf', now - minute_ms)
+  redis.call('ZADD', log, now, n)
+  redis.call('PEXPIRE', log, 2 * minute_ms)
+end
 return 0
 """
 )
@@ -65,12 +69,33 @@ _PAUSE = (
     _NOW
     + """
 local shortest_ms, longest_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
+local told_ms, reason = tonumber(ARGV[4]), ARGV[5]
+local left_ms = state('paused_until') - now
+if told_ms > 0 then
+  if told_ms > left_ms then
+    redis.call('HSET', KEYS[2], 'paused_until', now + told_ms, 'reason', reason)
+  end
+  return math.max(told_ms, left_ms)
+end
 local strikes = 0
-if now - state('paused_until') < longest_ms then strikes = state('strikes') end
-if state('paused_until') > now then return state('paused_until') - now end
+if -left_ms < longest_ms then strikes = state('strikes') end
+if left_ms > 0 then return left_ms end
 local paused_ms = math.min(longest_ms, shortest_ms * 2 ^ strikes)
-redis.call('HSET', KEYS[2], 'paused_until', now + paused_ms, 'strikes', math.min(strikes + 1, 10))
+redis.call('HSET', KEYS[2], 'paused_until', now + paused_ms, 'reason', reason,
+           'strikes', math.min(strikes + 1, 10))
 return paused_ms
+"""
+)
+
+_LOOK = (
+    _NOW
+    + """
+local lowest = '(' .. (now - tonumber(ARGV[2]))
+local told = {math.max(0, state('paused_until') - now)}
+for _, log in ipairs(KEYS) do
+  if log ~= KEYS[2] then told[#told + 1] = redis.call('ZCOUNT', log, lowest, '+inf') end
+end
+return {told, redis.call('HGETALL', KEYS[2])}
 """
 )
 
@@ -108,14 +133,33 @@ class Limits:
         return ceil(max(60_000 / self.per_minute, 1000 / self.per_second) * _GAPS[lane])
 
 
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What has been spent, and what is left.
+
+    `in_window` counts the calls of about the last minute by lane, `granted` those ever granted and
+    `answered` what became of them. `paused_s` is above zero while the breaker is open, for
+    `reason`.
+    """
+
+    left: Mapping[Lane, int]
+    in_window: Mapping[Lane, int]
+    granted: Mapping[Lane, int]
+    answered: Mapping[str, int]
+    paused_s: float
+    reason: str | None
+
+
 class CallBudget:
     """The calls one key may make at one provider."""
 
     def __init__(self, client: Client, *, name: str, limits: Limits) -> None:
+        self.limits = limits
+        self._client = client
         self._keys = [f"budget:{name}:log", f"budget:{name}:state"]
-        self._limits = limits
         self._take = client.register_script(_TAKE)
         self._pause = client.register_script(_PAUSE)
+        self._look = client.register_script(_LOOK)
 
     def take(self, lane: Lane, *, now_ms: int | None = None) -> float:
         """Spend one call if the lane may: 0.0 if it was spent, else the seconds to wait at least.
@@ -129,26 +173,70 @@ class CallBudget:
         numbers = (
             MINUTE_MS,
             SECOND_MS,
-            self._limits.share(lane),
-            self._limits.per_second,
-            self._limits.gap_ms(lane),
+            self.limits.share(lane),
+            self.limits.per_second,
+            self.limits.gap_ms(lane),
         )
+        keys = [*self._keys, self._log_of(lane)]
         with translated():
-            wait_ms = self._take(keys=self._keys, args=(_text(now_ms), *numbers, lane.value))
+            wait_ms = self._take(keys=keys, args=(_text(now_ms), *numbers, lane.value))
         return int(wait_ms) / 1000
 
-    def pause(self, *, for_s: float = PAUSE_S, now_ms: int | None = None) -> float:
-        """Make no call for a while, since the provider says it is too many; return the seconds.
+    def pause(
+        self, *, told_s: float | None = None, reason: str = "", now_ms: int | None = None
+    ) -> float:
+        """Make no call for a while, since the provider wants none; return the seconds.
 
-        Each time in a row it takes twice as long, up to a minute. Asking again during a pause, as
-        the other calls under way will, changes nothing.
+        It takes as long as the provider has said. If it says nothing it takes ten seconds, and each
+        time in a row twice as long, up to a minute; asking again during such a pause, as the other
+        calls under way will, changes nothing.
 
         Raises:
             RedisDown: the pause could not be noted; without Redis nothing is called either.
         """
-        args = (_text(now_ms), int(for_s * 1000), LONGEST_PAUSE_S * 1000)
+        told_ms = ceil((told_s or 0) * 1000)
+        args = (_text(now_ms), PAUSE_S * 1000, LONGEST_PAUSE_S * 1000, told_ms, reason)
         with translated():
             return int(self._pause(keys=self._keys, args=args)) / 1000
+
+    def count(self, answer: str) -> None:
+        """Count what became of a call, under a word for it.
+
+        Raises:
+            RedisDown: it is not counted.
+        """
+        with translated():
+            self._client.hincrby(self._keys[1], f"answered:{answer}", 1)
+
+    def look(self, *, now_ms: int | None = None) -> Spending:
+        """Look at what is left, without spending any of it.
+
+        Raises:
+            RedisDown: nobody knows.
+        """
+        keys = [*self._keys, *(self._log_of(lane) for lane in Lane)]
+        with translated():
+            (paused_ms, used, *by_lane), flat = self._look(
+                keys=keys, args=(_text(now_ms), MINUTE_MS)
+            )
+        state = {
+            key.decode(): value.decode() for key, value in zip(flat[::2], flat[1::2], strict=True)
+        }
+        return Spending(
+            left={lane: max(0, self.limits.share(lane) - used) for lane in Lane},
+            in_window=dict(zip(Lane, by_lane, strict=True)),
+            granted={lane: int(state.get(f"granted:{lane}", 0)) for lane in Lane},
+            answered={
+                key.removeprefix(_ANSWERED): int(value)
+                for key, value in sorted(state.items())
+                if key.startswith(_ANSWERED)
+            },
+            paused_s=paused_ms / 1000,
+            reason=(state.get("reason") or None) if paused_ms > 0 else None,
+        )
+
+    def _log_of(self, lane: Lane) -> str:
+        return f"{self._keys[0]}:{lane}"
 
 
 def _text(now_ms: int | None) -> str:

@@ -65,12 +65,20 @@ def fetch(
         AnswerTooLong: more than `limit_bytes`, or still dripping in after `deadline_s`.
     """
     ends_at = time.monotonic() + deadline_s
+    patience = httpx.Timeout(
+        _shorter(client.timeout.read, deadline_s),
+        connect=_shorter(client.timeout.connect, deadline_s),
+    )
     chunks: list[bytes] = []
     size_bytes = 0
-    with client.stream("GET", path, params=params) as response:
+    with client.stream("GET", path, params=params, timeout=patience) as response:
         for chunk in response.iter_bytes():
             chunks.append(chunk)
             size_bytes += len(chunk)
             if size_bytes > limit_bytes or time.monotonic() > ends_at:
                 raise AnswerTooLong("The answer is too long.")
         return Reply(response.status_code, response.headers, b"".join(chunks))
+
+
+def _shorter(timeout_s: float | None, deadline_s: float) -> float:
+    return deadline_s if timeout_s is None else min(timeout_s, deadline_s)

@@ -13,6 +13,7 @@ import orjson
 from infra.redis import Client, translated
 
 FLIGHT_S = 10
+_POLLED_FOR_S = 7 * 24 * 3600
 
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
@@ -113,6 +114,45 @@ class Wanted:
             found = self._client.zrevrange(key, 0, limit - 1)
         return [bytes(name).decode() for name in found]  # type: ignore[arg-type] # bytes
 
+    def claim_turn(self, *, for_s: float) -> bool:
+        """Take the turn of a schedule for a while; False while another one has it.
+
+        Raises:
+            RedisDown: nobody knows whose turn it is.
+        """
+        with translated():
+            return bool(
+                self._client.set(f"{self._name}:turn", 1, nx=True, px=max(1, int(for_s * 1000)))
+            )
+
+    def note_polled(self, wants: Iterable[str]) -> None:
+        """Note that a schedule has wanted some things just now.
+
+        Raises:
+            RedisDown: it was not noted.
+        """
+        now = time()
+        polled = dict.fromkeys(wants, now)
+        if polled:
+            key = polled_key(self._name)
+            with translated(), self._client.pipeline(transaction=True) as pipe:
+                pipe.zadd(key, polled)
+                pipe.zremrangebyscore(key, "-inf", now - _POLLED_FOR_S)
+                pipe.execute()
+
+    def map_polled(self, wants: Iterable[str]) -> dict[str, float]:
+        """Map wants to the unix times at which a schedule last wanted them.
+
+        Raises:
+            RedisDown: nobody knows.
+        """
+        asked = list(wants)
+        if not asked:
+            return {}
+        with translated():
+            found = self._client.zmscore(polled_key(self._name), asked)
+        return {want: at for want, at in zip(asked, found, strict=True) if at is not None}
+
     def _flight_key(self, want: str) -> str:
         return f"{self._name}:flight:{want}"
 
@@ -130,6 +170,11 @@ def outcome_key(name: str, want: str) -> str:
 def channel(name: str) -> str:
     """Name the channel on which outcomes are announced."""
     return f"{name}:outcome"
+
+
+def polled_key(name: str) -> str:
+    """Name the sorted set of what a schedule has wanted lately."""
+    return f"{name}:polled"
 
 
 def recent_key(name: str) -> str:

@@ -1,0 +1,91 @@
+"""What an outside service has refused, remembered for a while by every process together."""
+
+from dataclasses import dataclass
+from time import time
+from typing import Any
+
+from infra.redis import Client, translated
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Something that is refused, and for how long we go by that."""
+
+    what: str
+    for_s: int
+
+
+class Refusals:
+    """Refusals of one service, under keys that begin with its name; losing them costs a call each.
+
+    A thing is closed when enough different askers were refused. One that was served shows that it
+    is open: for as long, a refusal is about the asker and not about the thing.
+    """
+
+    def __init__(self, client: Client, *, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def refuse(self, what: str, *, asker: str, enough: int, life_s: int) -> bool:
+        """Note that an asker was refused; True if the thing is closed with that.
+
+        Raises:
+            RedisDown: it was not noted.
+        """
+        with translated():
+            if self._client.exists(self._served(what)):
+                return False
+            with self._client.pipeline(transaction=True) as pipe:
+                pipe.sadd(self._refused(what), asker)
+                pipe.expire(self._refused(what), life_s)
+                pipe.scard(self._refused(what))
+                refused = int(pipe.execute()[-1])
+            if refused < enough:
+                return False
+            self._client.zadd(self._closed, {what: time() + life_s})
+        return True
+
+    def serve(self, what: str, *, life_s: int) -> None:
+        """Note that somebody was served.
+
+        Raises:
+            RedisDown: it was not noted.
+        """
+        with translated(), self._client.pipeline(transaction=True) as pipe:
+            pipe.set(self._served(what), 1, ex=life_s)
+            pipe.delete(self._refused(what))
+            pipe.zrem(self._closed, what)
+            pipe.execute()
+
+    def closed_for_s(self, what: str) -> int:
+        """Return for how many seconds a thing is closed; 0 if it is open.
+
+        Raises:
+            RedisDown: nobody knows.
+        """
+        with translated():
+            until = self._client.zscore(self._closed, what)
+        return max(0, int(float(str(until)) - time())) if until is not None else 0
+
+    def list_closed(self) -> list[Closed]:
+        """List what is closed, by name.
+
+        Raises:
+            RedisDown: nobody knows.
+        """
+        now = time()
+        with translated():
+            self._client.zremrangebyscore(self._closed, "-inf", now)
+            found: Any = self._client.zrange(self._closed, 0, -1, withscores=True)
+        closed = [Closed(what.decode(), int(until - now)) for what, until in found]
+        return sorted(closed, key=lambda one: one.what)
+
+    @property
+    def _closed(self) -> str:
+        return f"{self._name}:closed"
+
+    def _served(self, what: str) -> str:
+        return f"{self._name}:served:{what}"
+
+    def _refused(self, what: str) -> str:
+        return f"{self._name}:refused:{what}"
