@@ -1,6 +1,7 @@
 """Serve the wants in the set, many at once, and tell everybody who waits what became of them."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -13,6 +14,12 @@ from market import freshness, outcomes
 from market.calls import Calls
 from market.forex_refresh import refresh_forex
 from market.quotes import Saved
+from market.reference_refresh import (
+    refresh_holidays,
+    refresh_search,
+    refresh_status,
+    refresh_symbols,
+)
 from market.refresh import Desk, refresh_company, refresh_news, refresh_quote
 from market.upstream import OverBudget
 from market.wants import Kind, Want, parse_want
@@ -104,7 +111,7 @@ def _serve_alone(desk: Desk, text: str, lane: Lane) -> _Became:
         desk.wanted.announce(text, settled)
         return _Became.UNCHANGED
     try:
-        saved = _refresh(desk, parse_want(text), Calls(desk.budget, lane=lane))
+        saved = _refresh(desk, parse_want(text), Calls(desk.budget, desk.plan, lane=lane))
     except RedisDown:
         raise
     except AppError as error:
@@ -122,12 +129,16 @@ def _serve_alone(desk: Desk, text: str, lane: Lane) -> _Became:
 
 
 def _refresh(desk: Desk, want: Want, calls: Calls) -> Saved:
-    match want.kind:
-        case Kind.QUOTE:
-            return refresh_quote(desk, calls, want.subject)
-        case Kind.COMPANY:
-            return refresh_company(desk, calls, want.subject)
-        case Kind.NEWS:
-            return refresh_news(desk, calls, want)
-        case Kind.FOREX:
-            return refresh_forex(desk, calls, want.subject)
+    return _REFRESHES[want.kind](desk, calls, want)
+
+
+_REFRESHES: dict[Kind, Callable[[Desk, Calls, Want], Saved]] = {
+    Kind.QUOTE: lambda desk, calls, want: refresh_quote(desk, calls, want.subject),
+    Kind.COMPANY: lambda desk, calls, want: refresh_company(desk, calls, want.subject),
+    Kind.NEWS: refresh_news,
+    Kind.FOREX: lambda desk, calls, want: refresh_forex(desk, calls, want.subject),
+    Kind.SEARCH: lambda desk, calls, want: refresh_search(desk, calls, want.subject),
+    Kind.STATUS: lambda desk, calls, _want: refresh_status(desk, calls),
+    Kind.HOLIDAYS: lambda desk, calls, _want: refresh_holidays(desk, calls),
+    Kind.SYMBOLS: lambda desk, calls, want: refresh_symbols(desk, calls, want.subject),
+}

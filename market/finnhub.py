@@ -5,18 +5,21 @@ Source: https://finnhub.io/docs/api and the facts its users report, 2026-11.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum
+from functools import partial
 from typing import TypeVar
 
 import httpx
 
 from infra import http
-from infra.http import Reply
 from infra.logs import log
-from market import shapes
+from market import reference_shapes, replies, shapes
+from market.holidays import Holiday
+from market.reference_shapes import Candle, Match, Status
 from market.shapes import Article, Figures
-from market.upstream import BadAnswer, FinnhubUnavailable, NoAccess, RateLimited
+from market.upstream import BadAnswer, FinnhubHiccup, FinnhubUnavailable
 
 T = TypeVar("T")
 
@@ -25,16 +28,26 @@ CONNECT_TIMEOUT_S = 1.0
 READ_TIMEOUT_S = 2.4
 DEADLINE_S = 2.4
 CONNECTIONS = 20
-_LONGEST_PAUSE_S = 60
+US = "US"
+
+
+class CandleKind(StrEnum):
+    """Which of the three candle endpoints serves a symbol; all are premium."""
+
+    STOCK = "stock"
+    FOREX = "forex"
+    CRYPTO = "crypto"
 
 
 class Finnhub:
     """Finnhub over one key; safe for many threads. Nothing here counts calls: the budget does.
 
-    Every method raises:
+    `within_s` shortens a call's time, for a caller who cannot wait. Every method raises:
         NoAccess: the key's plan does not include it.
         RateLimited: the provider asks for a pause.
-        FinnhubUnavailable: no answer in time, a refused key, or the provider's own failure.
+        KeyRefused: it does not know the key.
+        FinnhubHiccup: no connection, or a failure in between; the same call may be sent again.
+        FinnhubUnavailable: no answer in time, or the provider's own failure.
         BadAnswer: an answer that cannot be true.
         UnknownSymbol: the provider knows nothing under that name.
     """
@@ -49,43 +62,87 @@ class Finnhub:
             connections=CONNECTIONS,
         )
 
-    def quote(self, symbol: str) -> Figures:
+    def quote(self, symbol: str, *, within_s: float = DEADLINE_S) -> Figures:
         """Fetch the present quote of a symbol of any class."""
-        return self._get(
-            "/quote", {"symbol": symbol}, lambda answer: shapes.parse_quote(answer, symbol=symbol)
-        )
+        parse = partial(shapes.parse_quote, symbol=symbol)
+        return self._get("/quote", {"symbol": symbol}, parse, within_s)
 
-    def profile(self, symbol: str) -> dict[str, object]:
+    def profile(self, symbol: str, *, within_s: float = DEADLINE_S) -> dict[str, object]:
         """Fetch a company's profile; market value and shares are in millions."""
-        return self._get(
-            "/stock/profile2",
-            {"symbol": symbol},
-            lambda answer: shapes.parse_profile(answer, symbol=symbol),
-        )
+        parse = partial(shapes.parse_profile, symbol=symbol)
+        return self._get("/stock/profile2", {"symbol": symbol}, parse, within_s)
 
-    def company_news(self, symbol: str, *, first: date, last: date) -> list[Article]:
+    def company_news(
+        self, symbol: str, *, first: date, last: date, within_s: float = DEADLINE_S
+    ) -> list[Article]:
         """Fetch a company's news of some days, both included; free keys reach one year back."""
         params = {"symbol": symbol, "from": first.isoformat(), "to": last.isoformat()}
-        return self._get("/company-news", params, shapes.parse_news)
+        return self._get("/company-news", params, shapes.parse_news, within_s)
 
-    def general_news(self) -> list[Article]:
+    def general_news(self, *, within_s: float = DEADLINE_S) -> list[Article]:
         """Fetch the latest news of no company in particular."""
-        return self._get("/news", {"category": "general"}, shapes.parse_news)
+        return self._get("/news", {"category": "general"}, shapes.parse_news, within_s)
 
-    def forex_rates(self, base: str) -> dict[str, Decimal]:
+    def forex_rates(self, base: str, *, within_s: float = DEADLINE_S) -> dict[str, Decimal]:
         """Fetch what one unit of a currency buys of others; a premium endpoint."""
-        return self._get(
-            "/forex/rates", {"base": base}, lambda answer: shapes.parse_rates(answer, base=base)
-        )
+        parse = partial(shapes.parse_rates, base=base)
+        return self._get("/forex/rates", {"base": base}, parse, within_s)
+
+    def forex_symbols(self, exchange: str, *, within_s: float = DEADLINE_S) -> list[Match]:
+        """Fetch the currency pairs of an exchange, such as `oanda`."""
+        params = {"exchange": exchange}
+        return self._get("/forex/symbol", params, reference_shapes.parse_symbols, within_s)
+
+    def crypto_symbols(self, exchange: str, *, within_s: float = DEADLINE_S) -> list[Match]:
+        """Fetch the coins of an exchange, such as `binance`."""
+        params = {"exchange": exchange}
+        return self._get("/crypto/symbol", params, reference_shapes.parse_symbols, within_s)
+
+    def candles(
+        self,
+        kind: CandleKind,
+        symbol: str,
+        *,
+        resolution: str,
+        first: datetime,
+        last: datetime,
+        within_s: float = DEADLINE_S,
+    ) -> list[Candle]:
+        """Fetch candles of a span, oldest first; `resolution` is 1, 5, 15, 30, 60, D, W or M."""
+        params = {
+            "symbol": symbol,
+            "resolution": resolution,
+            "from": str(int(first.timestamp())),
+            "to": str(int(last.timestamp())),
+        }
+        return self._get(f"/{kind}/candle", params, reference_shapes.parse_candles, within_s)
+
+    def search(self, query: str, *, within_s: float = DEADLINE_S) -> list[Match]:
+        """Fetch the symbols whose name or description matches a text."""
+        return self._get("/search", {"q": query}, reference_shapes.parse_search, within_s)
+
+    def market_status(self, *, within_s: float = DEADLINE_S) -> Status:
+        """Fetch what the exchanges of the United States are doing."""
+        parse = partial(reference_shapes.parse_status, exchange=US)
+        return self._get("/stock/market-status", {"exchange": US}, parse, within_s)
+
+    def market_holidays(self, *, within_s: float = DEADLINE_S) -> list[Holiday]:
+        """Fetch the holidays and early closes of the exchanges of the United States."""
+        parse = partial(reference_shapes.parse_holidays, exchange=US)
+        return self._get("/stock/market-holiday", {"exchange": US}, parse, within_s)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _get(self, path: str, params: Mapping[str, str], parse: Callable[[object], T]) -> T:
+    def _get(
+        self, path: str, params: Mapping[str, str], parse: Callable[[object], T], within_s: float
+    ) -> T:
         with _translated():
-            reply = http.fetch(self._client, path, params=params, deadline_s=DEADLINE_S)
-        _refuse_failure(reply, path)
+            reply = http.fetch(
+                self._client, path, params=params, deadline_s=min(within_s, DEADLINE_S)
+            )
+        replies.refuse_failure(reply, path)
         try:
             return parse(shapes.parse_json(reply.body))
         except BadAnswer as bad:
@@ -104,29 +161,10 @@ def _translated() -> Iterator[None]:
         yield
     except http.AnswerTooLong:
         raise BadAnswer("it is too long") from None
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.RemoteProtocolError) as error:
+        # Nothing was read: the server is not there, or closed a connection that lay idle.
+        raise FinnhubHiccup(f"the call failed ({type(error).__name__})") from None
     except httpx.TimeoutException:
         raise FinnhubUnavailable("it did not answer in time") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise FinnhubUnavailable(f"the call failed ({type(error).__name__})") from None
-
-
-def _refuse_failure(reply: Reply, path: str) -> None:
-    status = reply.status
-    if status == httpx.codes.OK:
-        return
-    log.warning("finnhub_refused", path=path, status=status)
-    if status == httpx.codes.FORBIDDEN:
-        raise NoAccess(path)
-    if status == httpx.codes.TOO_MANY_REQUESTS:
-        raise RateLimited(retry_after_s=_pause_s(reply))
-    if status == httpx.codes.UNAUTHORIZED:
-        raise FinnhubUnavailable("it refuses our key", retry_after_s=_LONGEST_PAUSE_S)
-    if status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        raise FinnhubUnavailable(f"it answered {status}")
-    raise BadAnswer(f"it came with status {status}")
-
-
-def _pause_s(reply: Reply) -> int:
-    """Read how long to pause, if the provider says so; it documents no such header."""
-    told = reply.headers.get("retry-after", "")
-    return min(max(int(told), 1), _LONGEST_PAUSE_S) if told.isdecimal() else 10

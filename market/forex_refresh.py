@@ -12,14 +12,13 @@ from infra.db import transact
 from infra.logs import log
 from market import forex, freshness, quotes, refresh
 from market.calls import Calls
+from market.entitlements import Errand
 from market.forex import Rates
 from market.models import Quote
 from market.quotes import Saved
 from market.refresh import Desk
 from market.upstream import BadAnswer, NoAccess, UnknownSymbol, UpstreamFailed
-from market.wants import DOMAIN, Kind, Want
-
-_CLOSED_KEY = f"{DOMAIN}:no_access:{forex.VIA_RATES}"
+from market.wants import Kind, Want
 
 
 def refresh_forex(desk: Desk, calls: Calls, base: str) -> Saved:
@@ -42,13 +41,12 @@ def refresh_forex(desk: Desk, calls: Calls, base: str) -> Saved:
 
 
 def _find_table(desk: Desk, calls: Calls, base: str) -> Rates | None:
-    if desk.cache.find(_CLOSED_KEY):
-        return None
     try:
-        by_currency = calls.make(lambda: desk.finnhub.forex_rates(base))
+        by_currency = calls.make(
+            Errand.about(forex.VIA_RATES, base),
+            lambda left_s: desk.finnhub.forex_rates(base, within_s=left_s),
+        )
     except NoAccess:
-        log.info("finnhub_endpoint_not_in_plan", path=forex.VIA_RATES)
-        desk.cache.put(_CLOSED_KEY, {"closed": True}, life_s=freshness.NO_ACCESS_S)
         return None
     return Rates(by_currency, forex.VIA_RATES, provider_time=None)
 

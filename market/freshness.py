@@ -11,7 +11,6 @@ NEWS_S = 5 * 60
 COMPANY_S = 24 * 3600
 SEARCH_S = 24 * 3600
 
-WATCHED_EVERY_S = 20
 WATCHED_FOR_S = 15 * 60
 
 # A table that lacks pairs is asked for again soon.

@@ -32,15 +32,19 @@ class Hours:
     def session(self, symbol_class: SymbolClass, at: datetime | None = None) -> Session:
         """Tell the session of an instant, which is now unless given."""
         at = at or datetime.now(UTC)
-        by_clock = session_at(symbol_class, at, calendar=self.calendar)
-        if symbol_class is not SymbolClass.EQUITY or not self.trusts_told(at):
-            return by_clock
-        assert self.told is not None  # noqa: S101 - trusts_told has looked
-        return self.told.session
+        if symbol_class is SymbolClass.EQUITY and self.told is not None and self.trusts_told(at):
+            return self.told.session
+        return session_at(symbol_class, at, calendar=self.calendar)
 
     def trusts_told(self, at: datetime) -> bool:
-        """Tell whether the provider's word still holds: it is young, and no session has turned."""
-        if self.told is None or not timedelta(0) <= at - self.told.at < TOLD_FOR:
+        """Tell whether the provider's word holds for an instant: near, and no session turned."""
+        if self.told is None or abs(at - self.told.at) >= TOLD_FOR:
             return False
-        before = session_at(SymbolClass.EQUITY, self.told.at, calendar=self.calendar)
-        return before is session_at(SymbolClass.EQUITY, at, calendar=self.calendar)
+        return not self.turned_between(self.told.at, at)
+
+    def turned_between(self, one: datetime, other: datetime) -> bool:
+        """Tell whether by the clock equities are in different sessions at two instants."""
+        before, after = (
+            session_at(SymbolClass.EQUITY, at, calendar=self.calendar) for at in (one, other)
+        )
+        return before is not after

@@ -73,6 +73,31 @@ class Quote(Base):
     fetched_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class Watched(Base):
+    """A symbol that an operator wants kept fresh; `added_by` is his user id."""
+
+    __tablename__ = "watched"
+
+    symbol: Mapped[str] = mapped_column(binary_string(SYMBOL_LENGTH), primary_key=True)
+    added_by: Mapped[int | None] = mapped_column(sa.BigInteger)
+    added_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Reference(Base):
+    """What describes the market itself, by name: `status US`, `holidays US`, `symbols binance`.
+
+    `as_of` is the provider's time where it tells one, else that of the answer.
+    """
+
+    __tablename__ = "market_reference"
+
+    name: Mapped[str] = mapped_column(binary_string(64), primary_key=True)
+    document: Mapped[str] = mapped_column(LongText)
+    source: Mapped[str] = mapped_column(sa.String(16))
+    as_of: Mapped[datetime] = mapped_column(UtcDateTime)
+    fetched_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class Company(Base):
     """A company's profile, kept whole as the provider's JSON document."""
 

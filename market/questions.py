@@ -5,23 +5,27 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from sqlalchemy.orm import Session
 
 from infra.asking import Asking
 from infra.db import Sessions, transact
+from infra.errors import Transient
 from infra.redis import RedisDown
-from market import companies, forex, freshness, news, quotes
+from market import companies, forex, freshness, news, quotes, references
 from market.board import QuoteBoard
 from market.documents import Document, Ready, pack, show
 from market.hours import Hours
 from market.models import News
 from market.news import GENERAL, Span
 from market.reading import Found, Question, Reading
+from market.status import SOURCE_KEY, Source, read_source
 from market.symbols import SymbolClass, class_of
 from market.wants import Kind, Want
 
 _NOTED_EVERY_S = 60.0
+_HOURS_EVERY_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,43 @@ class Market:
             Question(want, max_age_s, lambda s: forex.find_stored(s, base), asker)
         )
         return self._show(found, SymbolClass.FOREX)
+
+    async def search(
+        self, query: str, *, max_age_s: float | None = None, asker: str | None
+    ) -> Document:
+        """Answer with the symbols that match a text, one that `parse_query` made.
+
+        Raises:
+            TooManyNewSymbols: the asker is anonymous and asks for too many.
+            Transient: it cannot be had now, and nothing is kept.
+        """
+        found = await self._reading.answer(
+            Question(
+                Want(Kind.SEARCH, quote(query, safe="")),
+                _bounded(max_age_s, freshness.SEARCH_S, asker),
+                lambda _session: None,
+                asker,
+                always_counts=True,
+            )
+        )
+        return self._show(found, SymbolClass.EQUITY)
+
+    async def find_source(self) -> Source:
+        """Find out where figures come from, as a worker has published it."""
+        try:
+            return read_source(await self.asking.find(SOURCE_KEY))
+        except RedisDown:
+            return "unknown"
+
+    async def follow_hours(self) -> None:
+        """Bring the trading hours up to what workers have learned, until cancelled."""
+        while True:
+            with suppress(Transient):
+                await asyncio.to_thread(transact, self._reads, self._read_hours)
+            await asyncio.sleep(_HOURS_EVERY_S)
+
+    def _read_hours(self, session: Session) -> None:
+        references.read_hours(session, self.hours)
 
     async def news(
         self,

@@ -18,11 +18,12 @@ from infra.db import Sessions, is_duplicate, transact
 from infra.wanted import Wanted
 from market import companies, freshness, news, quotes
 from market.calls import Calls
-from market.documents import Document
+from market.documents import Document, parse_instant
+from market.entitlements import Errand, Plan
 from market.finnhub import Finnhub
 from market.quotes import Saved
 from market.shapes import Article
-from market.upstream import BadAnswer, UnknownSymbol
+from market.upstream import BadAnswer, NoAccess, UnknownSymbol
 from market.wants import Kind, Want
 
 T = TypeVar("T")
@@ -35,6 +36,7 @@ class Desk:
     sessions: Sessions
     finnhub: Finnhub
     budget: CallBudget
+    plan: Plan
     wanted: Wanted
     cache: Cache
     source: str
@@ -43,13 +45,30 @@ class Desk:
 def refresh_quote(desk: Desk, calls: Calls, symbol: str) -> Saved:
     """Refresh the quote of a symbol of any class.
 
+    Where the plan lacks it, what came in by itself a moment ago is as good: the stream of trades
+    feeds the same tables.
+
     Raises:
         UnknownSymbol: neither the provider nor we know it.
         UpstreamFailed: there is no usable answer now; what is stored stays.
     """
-    figures = _ask(
-        desk, calls, lambda: desk.finnhub.quote(symbol), lambda s: quotes.find_stored(s, symbol)
-    )
+
+    def find_stored(session: Session) -> Document | None:
+        return quotes.find_stored(session, symbol)
+
+    try:
+        figures = _ask(
+            desk,
+            calls,
+            Errand.about_symbol("/quote", symbol),
+            lambda left_s: desk.finnhub.quote(symbol, within_s=left_s),
+            find_stored,
+        )
+    except NoAccess:
+        stored = transact(desk.sessions, find_stored)
+        if stored is None or not _is_recent(stored):
+            raise
+        return Saved(stored, changed=False)
     saved = transact(
         desk.sessions,
         lambda session: quotes.save(session, symbol=symbol, figures=figures, source=desk.source),
@@ -68,7 +87,8 @@ def refresh_company(desk: Desk, calls: Calls, symbol: str) -> Saved:
     profile = _ask(
         desk,
         calls,
-        lambda: desk.finnhub.profile(symbol),
+        Errand.about_symbol("/stock/profile2", symbol),
+        lambda left_s: desk.finnhub.profile(symbol, within_s=left_s),
         lambda session: companies.find_stored(session, symbol),
     )
     saved = transact(
@@ -85,7 +105,10 @@ def refresh_news(desk: Desk, calls: Calls, want: Want) -> Saved:
     Raises:
         UpstreamFailed: there is no usable answer now; what is stored stays.
     """
-    articles = calls.make(lambda: _fetch_news(desk, want))
+    path = "/news" if want.span is None else "/company-news"
+    articles = calls.make(
+        Errand.about_symbol(path, want.subject), lambda left_s: _fetch_news(desk, want, left_s)
+    )
     added = _save_news(desk, want, articles)
     mark = news.describe_fetch(datetime.now(UTC), desk.source)
     _keep(desk, want, mark)
@@ -100,22 +123,29 @@ def keep_forex(desk: Desk, base: str, document: Document) -> None:
 def _ask(
     desk: Desk,
     calls: Calls,
-    fetch: Callable[[], T],
+    errand: Errand,
+    fetch: Callable[[float], T],
     find_stored: Callable[[Session], Document | None],
 ) -> T:
     """Call the provider; that it no longer knows what it knew before is a glitch, not a fact."""
     try:
-        return calls.make(fetch)
+        return calls.make(errand, fetch)
     except UnknownSymbol:
         if transact(desk.sessions, find_stored) is None:
             raise
         raise BadAnswer("it is empty where there was an answer before") from None
 
 
-def _fetch_news(desk: Desk, want: Want) -> list[Article]:
+def _is_recent(stored: Document) -> bool:
+    age = datetime.now(UTC) - parse_instant(stored["fetched_at"])
+    return age.total_seconds() <= freshness.QUOTE_S
+
+
+def _fetch_news(desk: Desk, want: Want, left_s: float) -> list[Article]:
     if want.span is None:
-        return desk.finnhub.general_news()
-    return desk.finnhub.company_news(want.subject, first=want.span.first, last=want.span.last)
+        return desk.finnhub.general_news(within_s=left_s)
+    first, last = want.span.first, want.span.last
+    return desk.finnhub.company_news(want.subject, first=first, last=last, within_s=left_s)
 
 
 def _save_news(desk: Desk, want: Want, articles: list[Article]) -> int:

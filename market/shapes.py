@@ -4,20 +4,25 @@ What cannot be true is a `BadAnswer`, whatever its HTTP status was. Figures stay
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, NoReturn
 
+from market.fields import (
+    LARGEST_ID,
+    as_mapping,
+    decimal,
+    instant,
+    link,
+    plain,
+    price,
+    text,
+    whole,
+)
 from market.upstream import BadAnswer, UnknownSymbol
 
 MOST_ARTICLES = 1000
-LONGEST_TEXT = 20_000
-# Together with a sign and a point they fit the column.
-_MOST_WHOLE, _MOST_PLACES = 18, 20
-_LATEST_T = 4_102_444_800  # the year 2100
-_LARGEST_ID = 2**63 - 1
 _QUOTE_KEYS = ("c", "d", "dp", "h", "l", "o", "pc", "t")
 
 
@@ -72,18 +77,18 @@ def parse_quote(answer: object, *, symbol: str) -> Figures:
         UnknownSymbol: all figures are zero or null.
         BadAnswer: some figures are missing, zero or absurd.
     """
-    fields = _as_mapping(answer)
+    fields = as_mapping(answer)
     if {"c", "t"} <= fields.keys() and not any(fields.get(key) for key in _QUOTE_KEYS):
         raise UnknownSymbol(symbol)
     figures = Figures(
-        price=_price(fields, "c"),
-        change=_decimal(fields.get("d")),
-        change_percent=_decimal(fields.get("dp")),
-        high=_price(fields, "h"),
-        low=_price(fields, "l"),
-        open=_price(fields, "o"),
-        previous_close=_price(fields, "pc"),
-        provider_time=_instant(fields.get("t")),
+        price=price(fields, "c"),
+        change=decimal(fields.get("d")),
+        change_percent=decimal(fields.get("dp")),
+        high=price(fields, "h"),
+        low=price(fields, "l"),
+        open=price(fields, "o"),
+        previous_close=price(fields, "pc"),
+        provider_time=instant(fields.get("t")),
     )
     if figures.low > figures.high:
         raise BadAnswer("the day's low is above its high")
@@ -97,12 +102,12 @@ def parse_profile(answer: object, *, symbol: str) -> dict[str, object]:
         UnknownSymbol: the profile is empty.
         BadAnswer: it is no profile.
     """
-    fields = _as_mapping(answer)
+    fields = as_mapping(answer)
     if not fields:
         raise UnknownSymbol(symbol)
     if not isinstance(fields.get("name"), str) or not fields["name"]:
         raise BadAnswer("the profile has no name")
-    return {_text(key): _plain(value) for key, value in fields.items()}
+    return {text(key): plain(value) for key, value in fields.items()}
 
 
 def parse_news(answer: object) -> list[Article]:
@@ -128,99 +133,37 @@ def parse_rates(answer: object, *, base: str) -> dict[str, Decimal]:
         UnknownSymbol: there are none.
         BadAnswer: they are of another base, or absurd.
     """
-    fields = _as_mapping(answer)
-    rates = _as_mapping(fields.get("quote") or {})
+    fields = as_mapping(answer)
+    rates = as_mapping(fields.get("quote") or {})
     if not rates:
         raise UnknownSymbol(base)
     if fields.get("base") != base:
         raise BadAnswer("the rates are of another currency")
-    return {_currency(currency): _price(rates, currency) for currency in rates}
+    return {_currency(currency): price(rates, currency) for currency in rates}
 
 
 def _find_article(item: object) -> Article | None:
     try:
-        fields = _as_mapping(item)
+        fields = as_mapping(item)
         return Article(
-            provider_id=_whole(fields.get("id"), largest=_LARGEST_ID),
-            category=_text(fields.get("category"))[:60],
-            related=_text(fields.get("related")),
-            headline=_text(fields.get("headline")),
-            summary=_text(fields.get("summary")),
-            url=_link(fields.get("url")),
-            image=_link(fields.get("image")),
-            publisher=_text(fields.get("source")),
-            published_at=_instant(fields.get("datetime")),
+            provider_id=whole(fields.get("id"), largest=LARGEST_ID),
+            category=text(fields.get("category"))[:60],
+            related=text(fields.get("related")),
+            headline=text(fields.get("headline")),
+            summary=text(fields.get("summary")),
+            url=link(fields.get("url")),
+            image=link(fields.get("image")),
+            publisher=text(fields.get("source")),
+            published_at=instant(fields.get("datetime")),
         )
     except BadAnswer:
         return None
-
-
-def _as_mapping(answer: object) -> Mapping[str, Any]:
-    if not isinstance(answer, dict):
-        raise BadAnswer("it is no object")
-    return answer
-
-
-def _price(fields: Mapping[str, Any], key: str) -> Decimal:
-    figure = _decimal(fields.get(key))
-    if figure is None or figure <= 0:
-        raise BadAnswer("a figure is missing or not above zero")
-    return figure
-
-
-def _decimal(value: object) -> Decimal | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise BadAnswer("a figure is no number")
-    figure = Decimal(value)
-    exponent = figure.as_tuple().exponent
-    # A tiny exponent is a few letters here and a gigabyte of zeros where it is written out.
-    if (
-        not isinstance(exponent, int)
-        or exponent < -_MOST_PLACES
-        or figure.adjusted() >= _MOST_WHOLE
-    ):
-        raise BadAnswer("a figure is out of all bounds")
-    return figure
-
-
-def _instant(value: object) -> datetime:
-    return datetime.fromtimestamp(_whole(value, largest=_LATEST_T), UTC)
-
-
-def _whole(value: object, *, largest: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= largest:
-        raise BadAnswer("an id or a time is missing or absurd")
-    return value
-
-
-def _text(value: object) -> str:
-    # Half a surrogate pair is valid JSON, but no database takes it.
-    text = value if isinstance(value, str) else ""
-    return text[:LONGEST_TEXT].encode(errors="replace").decode().replace("\x00", "")
-
-
-def _link(value: object) -> str:
-    """Keep only what a browser may safely be sent to."""
-    link = _text(value)
-    return link if link.lower().startswith(("http://", "https://")) else ""
 
 
 def _currency(value: str) -> str:
     if not (len(value) <= 8 and value.isascii() and value.isalnum()):  # noqa: PLR2004 - the column's length
         raise BadAnswer("a currency is no currency")
     return value
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, str):
-        return _text(value)
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int | Decimal):
-        return _decimal(value)
-    raise BadAnswer("the profile is not flat")
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,6 +1,7 @@
 """What a symbol may look like, and what kind of thing it names."""
 
 import re
+import unicodedata
 from enum import StrEnum
 
 from infra.errors import Invalid
@@ -22,6 +23,7 @@ _FOREX_EXCHANGES = frozenset(
 )
 # Matched before the case is changed: some other letters have A-Z as their upper case.
 _SYMBOL = re.compile(r"[A-Za-z0-9.:_^-]{1,32}")
+LONGEST_QUERY = 64
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
 _COIN = re.compile(r"[A-Z0-9]{1,12}")
 _CRYPTO_EXCHANGE, _CRYPTO_CURRENCY = "BINANCE", "USDT"
@@ -55,6 +57,17 @@ class InvalidSymbol(Invalid):
     def __init__(self, what: str) -> None:
         super().__init__(
             f"That is not {what}: 1 to 32 of the characters A-Z, 0-9 and . : _ ^ - are."
+        )
+
+
+class InvalidQuery(Invalid):
+    """The text cannot be searched for."""
+
+    code = "invalid_query"
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"Search for 1 to {LONGEST_QUERY} letters, digits, spaces and signs as names have them."
         )
 
 
@@ -94,6 +107,19 @@ def parse_crypto(text: str) -> str:
         raise InvalidSymbol("a coin")
     pair = symbol.removesuffix(_CRYPTO_CURRENCY) or symbol
     return f"{_CRYPTO_EXCHANGE}:{pair}{_CRYPTO_CURRENCY}"
+
+
+def parse_query(text: str) -> str:
+    """Read what somebody searches for: upper case, and single spaces.
+
+    Raises:
+        InvalidQuery: it is empty, too long, or holds what no name holds.
+    """
+    query = " ".join(unicodedata.normalize("NFKC", text).upper().split(" ")).strip()
+    query = re.sub(" +", " ", query)
+    if not 0 < len(query) <= LONGEST_QUERY or not query.isprintable() or "<" in query:
+        raise InvalidQuery
+    return query
 
 
 def parse_currency(text: str) -> str:

@@ -30,12 +30,13 @@ class NoAccess(UpstreamFailed):
 
 
 class RateLimited(UpstreamFailed):
-    """The provider says that too many calls were made."""
+    """The provider says that too many calls were made; `told_s` is the pause it asks for."""
 
     code = "rate_limited"
 
-    def __init__(self, *, retry_after_s: int = 10) -> None:
+    def __init__(self, *, told_s: int | None = None, retry_after_s: int = 10) -> None:
         super().__init__("The market data provider asks for a pause.", retry_after_s=retry_after_s)
+        self.told_s = told_s
 
 
 class OverBudget(UpstreamFailed):
@@ -57,6 +58,17 @@ class FinnhubUnavailable(UpstreamFailed):
         super().__init__(
             f"The market data provider cannot be reached: {why}.", retry_after_s=retry_after_s
         )
+
+
+class FinnhubHiccup(FinnhubUnavailable):
+    """No connection, or a 502, 503 or 504 of something in between: another try may do."""
+
+
+class KeyRefused(FinnhubUnavailable):
+    """The provider does not take our key; asking on would not make it do so."""
+
+    def __init__(self) -> None:
+        super().__init__("it refuses our key", retry_after_s=60)
 
 
 class BadAnswer(UpstreamFailed):

@@ -1,6 +1,7 @@
 """What can be wanted of the provider, as a line of text that travels through Redis.
 
-`quote AAPL`, `company AAPL`, `news AAPL 2026-11-01 2026-11-07`, `news general`, `forex USD`.
+`quote AAPL`, `company AAPL`, `news AAPL 2026-11-01 2026-11-07`, `news general`, `forex USD`,
+`search APPLE%20INC`, `status US`, `holidays US`, `symbols binance`.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from market.news import Span
 
 # The name under which wants, outcomes and cached answers of this domain stand in Redis.
 DOMAIN = "market"
+# The name under which its calls are counted.
+PROVIDER = "finnhub"
 
 
 class Kind(StrEnum):
@@ -20,6 +23,10 @@ class Kind(StrEnum):
     COMPANY = "company"
     NEWS = "news"
     FOREX = "forex"
+    SEARCH = "search"
+    STATUS = "status"
+    HOLIDAYS = "holidays"
+    SYMBOLS = "symbols"
 
 
 @dataclass(frozen=True, slots=True)

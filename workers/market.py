@@ -6,11 +6,13 @@ from infra import redis
 from infra.budget import CallBudget, Limits
 from infra.cache import Cache
 from infra.logs import log
+from infra.refusals import Refusals
 from infra.wanted import Wanted
-from market import drain, watchlist
+from market import drain, status, watchlist
+from market.entitlements import Plan
 from market.finnhub import Finnhub
 from market.refresh import Desk
-from market.wants import DOMAIN
+from market.wants import DOMAIN, PROVIDER
 from workers import deps
 from workers.bells import ring
 from workers.events import publish
@@ -29,7 +31,8 @@ def desk() -> Desk:
     return Desk(
         sessions=deps.database().sessions,
         finnhub=Finnhub(settings.finnhub_url, key=settings.finnhub_key),
-        budget=CallBudget(client, name="finnhub", limits=limits),
+        budget=CallBudget(client, name=PROVIDER, limits=limits),
+        plan=Plan(Refusals(client, name=DOMAIN)),
         wanted=Wanted(client, name=DOMAIN),
         cache=Cache(client),
         source=settings.market_source,
@@ -50,11 +53,12 @@ def refresh() -> None:
 
 @task(name="market.refresh_watchlist", queue="market", time_limit_s=60)
 def refresh_watchlist() -> None:
-    """Want the watched quotes that are due, and have them refreshed.
+    """Want what is due of the watched, have it refreshed, and say where it all comes from.
 
-    Delivered at least once: a second run finds wanted what the first has wanted.
+    Delivered at least once: a second run finds that the turn has been taken.
     """
     settings = deps.settings()
+    status.publish_source(desk().cache, settings.market_source)
     wanted = watchlist.want_due(
         desk(),
         symbols=settings.watchlist,

@@ -8,7 +8,9 @@ from infra import redis
 from infra.budget import CallBudget, Limits
 from infra.cache import Cache
 from infra.db import Database
+from infra.refusals import Refusals
 from infra.wanted import Wanted
+from market.entitlements import Plan
 from market.finnhub import Finnhub
 from market.refresh import Desk
 from tests.support.processes import Nursery
@@ -69,6 +71,7 @@ def make_desk(finnhub: Finnhub, valkey: Valkey) -> Callable[..., Desk]:
             sessions=database.sessions,
             finnhub=finnhub,
             budget=CallBudget(client, name="finnhub", limits=Limits(per_minute, per_second)),
+            plan=Plan(Refusals(client, name="market")),
             wanted=Wanted(client, name="market"),
             cache=Cache(client),
             source="simulated",
