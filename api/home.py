@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from api import VERSION
 from api.deps import AppSettings
 from infra.settings import AuthMode, Settings
+from market.questions import Market
+from market.status import Source
 
 router = APIRouter(tags=["probes"])
 
@@ -21,17 +23,17 @@ class Home(BaseModel):
     name: Literal["tradepost"] = "tradepost"
     version: str
     auth_mode: AuthMode
-    market: Literal["finnhub", "simulated"]
+    market: Source
     payments: Literal["simulated", "live"]
     links: dict[str, str]
 
     @classmethod
-    def of(cls, settings: Settings) -> "Home":
-        """Tell from the settings what runs."""
+    def of(cls, settings: Settings, *, market: Source) -> "Home":
+        """Tell what runs; where market data come from is known to the workers alone."""
         return cls(
             version=VERSION,
             auth_mode=settings.auth_mode,
-            market=settings.market_source,
+            market=market,
             payments=_PAYMENTS.get(settings.payment_gateway, "live"),
             links={
                 "docs": "/docs",
@@ -53,7 +55,8 @@ class Home(BaseModel):
 )
 async def home(request: Request, settings: AppSettings) -> Response:
     """Say what runs here and where to go: a page for browsers, JSON for everybody else."""
-    shown = Home.of(settings)
+    market: Market = request.app.state.market
+    shown = Home.of(settings, market=await market.find_source())
     if "text/html" in request.headers.get("accept", ""):
         return HTMLResponse(_page(shown), headers={"Vary": "Accept"})
     return JSONResponse(shown.model_dump(mode="json"), headers={"Vary": "Accept"})

@@ -24,6 +24,8 @@ from api import (
     history,
     home,
     market,
+    market_search,
+    market_status,
     openapi,
     order_changes,
     orders,
@@ -37,6 +39,7 @@ from api import (
     syncs,
     tasks,
     users,
+    watchlist,
     webhooks,
 )
 from api.deadline import Deadline
@@ -51,9 +54,9 @@ from workers.app import hurry_for_requests
 
 # Asked most, looked at first: a request is compared with one route after the other.
 _ROUTERS = (
-    quotes, market, candles, history, stock, syncs, products, orders, order_changes, refunds,
-    reconciliation, webhooks, payments, tasks, events, event_history, event_tickets, auth,
-    users, audit, probes, home,
+    quotes, market, market_search, market_status, watchlist, candles, history, stock, syncs,
+    products, orders, order_changes, refunds, reconciliation, webhooks, payments, tasks, events,
+    event_history, event_tickets, auth, users, audit, probes, home,
 )  # fmt: skip
 # What runs beside the requests as long as the process does.
 _COMPANIONS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Annotated
 
 import orjson
@@ -11,18 +12,22 @@ from fastapi import APIRouter, FastAPI, Query, Request, Response
 from api.deps import Collaborators
 from api.errors import problems
 from api.market_answers import NOT_MODIFIED, find_stranger, send
+from api.market_metrics import exported
 from api.market_shapes import PROBLEMS, ArticleOut, CompanyOut, ForexOut, MaxAge, Symbol
+from api.market_status import budget_of
 from api.paging import Paging
 from infra import redis
 from infra.asking import Asking
 from infra.companion import beside
 from infra.entries import Entry
 from infra.errors import Invalid
+from infra.refusals import Refusals
 from market import news
 from market.documents import Ready, confirmed_s_ago, pack, tag_of
 from market.events import EventType
 from market.news import GENERAL, Span
 from market.questions import Market
+from market.status import look_at_provider
 from market.symbols import InvalidCurrency, parse_currency, parse_symbol
 from market.wants import DOMAIN
 from workers.bells import ring
@@ -61,9 +66,15 @@ async def serving(app: FastAPI) -> AsyncIterator[None]:
 
     app.state.market = market
     app.state.entry_listeners = (*getattr(app.state, "entry_listeners", ()), hear)
+    provider = partial(
+        look_at_provider,
+        budget_of(kept.settings, kept.cache),
+        Refusals(kept.cache, name=DOMAIN),
+    )
     try:
-        async with beside(asking.listen()):
-            yield
+        async with beside(asking.listen()), beside(market.follow_hours()):
+            with exported(provider):
+                yield
     finally:
         await client.aclose()
 

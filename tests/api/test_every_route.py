@@ -106,6 +106,11 @@ def user_id(world: World, owner: Person) -> int:
     return owner.id
 
 
+def symbol(world: World, owner: Person) -> str:
+    """Name a symbol that nobody watches."""
+    return f"T{next(_numbers)}"
+
+
 def body(**fields: Any) -> Make:
     def always(world: World, owner: Person) -> dict[str, Any]:
         return fields
@@ -128,6 +133,7 @@ TARGETS: dict[str, Make] = {
     "user_id": user_id,
     "run_id": named(NEVER),
     "gateway": named("sandbox"),
+    "symbol": symbol,
 }
 
 
@@ -193,6 +199,12 @@ ROUTES = [
     Row("GET /market/quotes", 422, query="?symbols=../.."),
     Row("GET /market/history", 422, query="?symbol=../.."),
     Row("GET /market/candles", 422, query="?symbol=../.."),
+    Row("GET /market/search", 422, query="?q=<"),
+    Row("GET /market/status", 200),
+    Row("GET /market/watchlist", 200),
+    Row("GET /market/watchlist/{symbol}", 404),
+    Row("PUT /market/watchlist/{symbol}", (401, 403, 403, 201, 201)),
+    Row("DELETE /market/watchlist/{symbol}", (401, 403, 403, 404, 404)),
     Row("GET /market/crypto", 422, query="?symbol=../.."),
     Row("GET /market/company", 422, query="?symbol=../.."),
     Row("GET /market/news", 422, query="?symbol=../.."),

@@ -57,8 +57,6 @@ class Plant:
                 self._fleet.worker(["market", "events"], concurrency=1, env=env, wait=False)
                 for _ in range(2)
             ]
-            for worker in self._workers:
-                worker.wait_until(lambda worker=worker: "ready." in worker.log())  # type: ignore[misc]
             self._per_minute = per_minute
         self.sandbox.reset()
         limits = {"per_minute": per_minute, "per_second": CALLS_PER_SECOND}
