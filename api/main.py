@@ -32,6 +32,7 @@ from api import (
     payments,
     probes,
     products,
+    queues,
     quotes,
     reconciliation,
     refunds,
@@ -55,8 +56,8 @@ from workers.app import hurry_for_requests
 # Asked most, looked at first: a request is compared with one route after the other.
 _ROUTERS = (
     quotes, market, market_search, market_status, watchlist, candles, history, stock, syncs,
-    products, orders, order_changes, refunds, reconciliation, webhooks, payments, tasks, events,
-    event_history, event_tickets, auth, users, audit, probes, home,
+    products, orders, order_changes, refunds, reconciliation, webhooks, payments, tasks, queues,
+    events, event_history, event_tickets, auth, users, audit, probes, home,
 )  # fmt: skip
 # What runs beside the requests as long as the process does.
 _COMPANIONS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (

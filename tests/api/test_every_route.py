@@ -133,6 +133,7 @@ TARGETS: dict[str, Make] = {
     "user_id": user_id,
     "run_id": named(NEVER),
     "gateway": named("sandbox"),
+    "name": named("market"),
     "symbol": symbol,
 }
 
@@ -237,6 +238,11 @@ ROUTES = [
     Row("GET /payments/reconciliation", (401, 403, 403, 422, 422), query="?day=tomorrow"),
     # A signature opens it, never a token; here no gateway has a secret to sign with.
     Row("POST /payments/webhooks/{gateway}", 404, body=body()),
+    Row("GET /queues", OPERATORS),
+    Row("GET /schedule", OPERATORS),
+    Row("POST /queues/{name}/pause", OPERATORS, body=body(reason="to see")),
+    Row("POST /queues/{name}/canary", (401, 403, 403, 202, 202)),
+    Row("POST /queues/{name}/resume", OPERATORS),
     Row("GET /tasks", OPERATORS),
     Row("GET /tasks/{run_id}", (401, 403, 403, 404, 404)),
     Row("POST /tasks/{run_id}/retry", (401, 403, 403, 404, 404)),

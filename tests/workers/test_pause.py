@@ -1,0 +1,72 @@
+"""A paused queue does nothing but canaries, over every restart; then everything is caught up."""
+
+import redis
+
+from infra import queues
+from infra.db import Database, transact
+from infra.redis import connect
+from infra.signs import CANARIES, Signs
+from tests.support.fleet import Fleet
+from tests.support.processes import eventually
+from tests.support.sandbox import Sandbox
+from tests.support.valkey import Valkey
+from tests.workers.conftest import PlaceOrder
+from tests.workers.test_worker import message
+
+SETTLE = message("payments.settle", b"[[], {}, {}]")
+CANARY = message("canary.payments", b"[[], {}, {}]")
+
+
+def test_pause_survives_kills_and_flushes_lets_one_run_through_and_loses_nothing(
+    fleet: Fleet,
+    database: Database,
+    sandbox: Sandbox,
+    valkey: Valkey,
+    place_order: PlaceOrder,
+) -> None:
+    transact(
+        database.sessions,
+        lambda session: queues.pause(session, "payments", reason="to see", by=1),
+    )
+    first = place_order()
+    worker = fleet.worker(("payments",), concurrency=1)
+
+    def is_taken_and_nothing_charged() -> bool:
+        """Ring, and tell whether what was rung has been taken: the canary comes after it."""
+        with valkey.client(db=2) as cache:
+            cache.delete(CANARIES)
+        with valkey.client() as broker:
+            broker.lpush("payments", SETTLE)
+            broker.lpush("payments", CANARY)
+        signs = Signs(connect(valkey.url(2)), CANARIES)
+        eventually(lambda: "payments" in signs.read(), tolerate=(redis.RedisError,), timeout_s=60)
+        return sandbox.ledger().charges == []
+
+    assert is_taken_and_nothing_charged()
+    worker.kill_hard()
+    valkey.kill()
+    valkey.restart()
+    fleet.worker(("payments",), concurrency=1)
+    assert is_taken_and_nothing_charged()
+
+    transact(database.sessions, lambda session: queues.let_one_through(session, "payments"))
+    with valkey.client() as broker:
+        eventually(lambda: broker.lpush("payments", SETTLE) and sandbox.ledger().charges)
+    second = place_order()
+    with valkey.client() as broker:
+        broker.lpush("payments", SETTLE, SETTLE)
+        eventually(lambda: broker.llen("payments") == 0)
+    assert charges_of(sandbox, first, second) == (1, 0)
+
+    transact(database.sessions, lambda session: queues.resume(session, "payments"))
+    with valkey.client() as broker:
+        eventually(
+            lambda: broker.lpush("payments", SETTLE) and sandbox.ledger().charges_of(second),
+            interval_s=0.3,
+        )
+    assert charges_of(sandbox, first, second) == (1, 1)
+
+
+def charges_of(sandbox: Sandbox, *order_ids: int) -> tuple[int, ...]:
+    ledger = sandbox.ledger()
+    return tuple(len(ledger.charges_of(order_id)) for order_id in order_ids)
