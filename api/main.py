@@ -13,6 +13,7 @@ from api import (
     VERSION,
     access,
     access_log,
+    asyncapi,
     audit,
     auth,
     candles,
@@ -57,7 +58,7 @@ from workers.app import hurry_for_requests
 _ROUTERS = (
     quotes, market, market_search, market_status, watchlist, candles, history, stock, syncs,
     products, orders, order_changes, refunds, reconciliation, webhooks, payments, tasks, queues,
-    events, event_history, event_tickets, auth, users, audit, probes, home,
+    events, event_history, event_tickets, asyncapi, auth, users, audit, probes, home,
 )  # fmt: skip
 # What runs beside the requests as long as the process does.
 _COMPANIONS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (

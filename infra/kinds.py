@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A type of event by its name: on which topic, about which noun, and the shape of its `data`."""
+    """A type of event by its name: its topic, the noun it is about, the shape of its `data`."""
 
     name: str
     topic: str
@@ -27,7 +27,7 @@ class Kind:
 
 def kinds(topic: str, noun: str, data: type, summaries: dict[str, str]) -> tuple[Kind, ...]:
     """Declare kinds that share topic, noun and shape: summaries by type."""
-    return tuple(Kind(name, topic, noun, data, told) for name, told in summaries.items())
+    return tuple(Kind(str(name), topic, noun, data, told) for name, told in summaries.items())
 
 
 def by_type(declared: Iterable[Kind]) -> dict[str, Kind]:

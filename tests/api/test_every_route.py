@@ -247,6 +247,8 @@ ROUTES = [
     Row("GET /tasks/{run_id}", (401, 403, 403, 404, 404)),
     Row("POST /tasks/{run_id}/retry", (401, 403, 403, 404, 404)),
     Row("GET /events", 422, query="?topics=nothing"),
+    Row("GET /asyncapi", 200),
+    Row("GET /asyncapi.json", 200),
     Row("GET /events/history", 200, query="?topic=products"),
     Row("POST /events/tickets", (401, 201, 201, 201, 201)),
 ]  # fmt: skip

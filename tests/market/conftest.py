@@ -13,9 +13,16 @@ from infra.wanted import Wanted
 from market.entitlements import Plan
 from market.finnhub import Finnhub
 from market.refresh import Desk
+from tests.support.contract import checked_writers
 from tests.support.processes import Nursery
 from tests.support.sandbox import Sandbox
 from tests.support.valkey import Valkey
+
+
+@pytest.fixture(autouse=True)
+def _writers_keep_the_contract() -> Iterator[None]:
+    with checked_writers():
+        yield
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from shop.gateways.sandbox import SandboxGateway
 from shop.gateways.stripe import StripeGateway
 from tests.shop.canned import CannedServer
 from tests.shop.stage import Shop
+from tests.support.contract import checked_writers
 from tests.support.databases import speak_as_mysql
 from tests.support.gateway import FakeGateway
 from tests.support.processes import Nursery
@@ -16,6 +17,12 @@ from tests.support.sandbox import Sandbox
 from tests.support.stripe_front import API_KEY, StripeFront
 
 POOL_SIZE = 100
+
+
+@pytest.fixture(autouse=True)
+def _writers_keep_the_contract() -> Iterator[None]:
+    with checked_writers():
+        yield
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from shop import orders, payments, products, refunds, stock
 from shop.products import Product
 from shop.refunds import Refund
 from shop.stock import Stock
+from tests.support import contract
 from tests.support.sandbox import Ledger
 from workers.topics import TOPICS
 
@@ -83,6 +84,7 @@ def check_all(
     check_money(database, ledger)
     check_stock(database)
     check_streams(database, client, topics)
+    check_contract(client, topics)
     check_payloads(database)
     check_nothing_claimed(database)
 
@@ -183,6 +185,13 @@ def check_streams(
         for row, entry in zip(rows, entries, strict=True):
             _check_entry(topic, row, entry)
         check_versions(topic, entries)
+
+
+def check_contract(client: "redis.Redis", topics: Collection[str] = TOPICS) -> None:
+    """Every entry is what the published contract says of its type."""
+    for topic in topics:
+        for entry in read_stream(client, topic):
+            contract.check_entry(topic, entry.fields)
 
 
 def check_versions(topic: str, entries: Iterable[Entry]) -> None:
