@@ -1,6 +1,7 @@
 """What is looked at before anything is started, so that a fault is one clear sentence."""
 
 import socket
+import ssl
 from urllib.parse import urlsplit
 
 from cli.modules import require_modules
@@ -125,5 +126,14 @@ def _require_sign_of_life(what: str, url: str, *, at: str, setting: str) -> None
     try:
         ping(connect(url, timeout_s=_CONNECT_WITHIN_S))
     except RedisDown as error:
-        reason = "it refuses the login or gives no answer"
+        reason = _distrust(error) or "it refuses the login or gives no answer"
         raise ServerUnreachable(what, at=at, setting=setting, reason=reason) from error
+
+
+def _distrust(error: BaseException | None) -> str | None:
+    """Find what was wrong with a certificate, if that is what an error comes from."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {error.verify_message.rstrip('.')}"
+        error = error.__cause__ or error.__context__
+    return None

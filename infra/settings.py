@@ -47,6 +47,7 @@ class Settings(BaseSettings):
 
     redis_host: str | None = None
     redis_port: int = Field(6379, ge=1, le=65535)
+    redis_password: SecretStr | None = None
     redis_db: int = Field(0, ge=0)
     broker_url: SecretStr | None = None
     streams_url: SecretStr | None = None
@@ -197,18 +198,22 @@ class Settings(BaseSettings):
     def broker(self) -> str:
         """The Celery broker's URL, with its password."""
         if self.broker_url is not None:
-            return self.broker_url.get_secret_value()
-        return f"redis://{self.redis_host or '127.0.0.1'}:{self.redis_port}/{self.redis_db}"
+            return _with_verification(self.broker_url.get_secret_value())
+        secret = self.redis_password.get_secret_value() if self.redis_password else ""
+        login = f":{quote(secret, safe='')}@" if secret else ""
+        return f"redis://{login}{self.redis_host or '127.0.0.1'}:{self.redis_port}/{self.redis_db}"
 
     @property
     def streams(self) -> str:
         """The Redis that carries the event streams; the broker's unless set."""
-        return self.streams_url.get_secret_value() if self.streams_url else self.broker
+        chosen = self.streams_url
+        return _with_verification(chosen.get_secret_value()) if chosen else self.broker
 
     @property
     def cache(self) -> str:
         """The Redis for cache, bells and budgets; the broker's unless set."""
-        return self.cache_url.get_secret_value() if self.cache_url else self.broker
+        chosen = self.cache_url
+        return _with_verification(chosen.get_secret_value()) if chosen else self.broker
 
     @property
     def feed_url(self) -> str | None:
@@ -270,6 +275,13 @@ def is_loopback(url_or_host: str) -> bool:
     """Tell whether a URL or bare host names this machine's loopback interface."""
     host = urlsplit(url_or_host).hostname if "//" in url_or_host else url_or_host
     return host in LOOPBACK_HOSTS
+
+
+def _with_verification(url: str) -> str:
+    # Celery speaks plain text to a rediss:// address that says nothing about certificates.
+    if not url.startswith("rediss://") or "ssl_cert_reqs=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
 
 
 def _with_driver(url: str) -> str:

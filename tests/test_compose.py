@@ -14,10 +14,12 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from redis import AuthenticationError, Redis
 
 import celeryconfig
 from infra.settings import Settings
-from tests.support.processes import PYTHON, clean_environment
+from tests.support.processes import PYTHON, Nursery, clean_environment, free_port, is_listening
+from tests.support.valkey import find_valkey
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ("accounts", "api", "cli", "infra", "market", "migrations", "sandbox", "shop", "workers")
@@ -153,6 +155,8 @@ def test_a_secret_without_which_nothing_starts_says_what_to_set(
         "api": ("SECRET_KEY", "MYSQL_PASSWORD"),
         "flower": ("FLOWER_BASIC_AUTH",),
         "mysql": ("MYSQL_PASSWORD",),
+        "redis": ("REDIS_PASSWORD",),
+        "worker-market": ("REDIS_PASSWORD",),
     }
 
     for name, variables in wanted.items():
@@ -207,6 +211,29 @@ def test_what_uses_the_tables_waits_for_the_migrations(own: dict[str, Service]) 
 def test_redis_forgets_nothing(services: dict[str, Service]) -> None:
     assert _option(services["redis"], "--appendonly") == "yes"
     assert _option(services["redis"], "--maxmemory-policy") == "noeviction"
+
+
+def test_redis_wants_its_password_and_shows_it_to_nobody(
+    services: dict[str, Service], processes: Nursery, tmp_path: Path
+) -> None:
+    redis, port, password = services["redis"], free_port(), "s3cret-of-this-test"
+    (tmp_path / "redis-server").symlink_to(find_valkey())
+    # As the engine would: entrypoint and command are one list, and $$ stands for $.
+    words = [word.replace("$$", "$") for word in redis["entrypoint"]]
+    words = [word.replace("/tmp/", f"{tmp_path}/") for word in words]  # noqa: S108 - the container's
+    words += [*shlex.split(redis["command"]), "--port", str(port), "--dir", str(tmp_path)]
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "REDIS_PASSWORD": password}
+
+    server = processes.start("redis", words, env=env)
+    server.wait_until(lambda: is_listening(port))
+
+    with pytest.raises(AuthenticationError), Redis(port=port) as stranger:
+        stranger.ping()
+    with Redis(port=port, password=password, decode_responses=True) as known:
+        assert known.ping()
+        assert known.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+    assert password not in Path(f"/proc/{server.pid}/cmdline").read_text()
+    assert (tmp_path / "redis.conf").stat().st_mode & 0o077 == 0
 
 
 def test_data_live_in_named_volumes(compose: dict[str, Any], services: dict[str, Service]) -> None:

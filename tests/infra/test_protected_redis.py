@@ -1,25 +1,22 @@
 """A Redis that wants a password, behind TLS, as the three settings name it."""
 
-import asyncio
-import ssl
-import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis as redis_py
 from celery import Celery
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from kombu.exceptions import OperationalError
+from pydantic import SecretStr
 
+from cli.checks import ServerUnreachable, check_servers
 from infra import redis
 from infra.limiter import Allowance, Limiter
 from infra.redis import RedisDown
+from infra.settings import Settings
+from tests.support.certificates import Certificates, make_certificates
+from tests.support.tls_door import TlsDoor
 from tests.support.valkey import Valkey
 
 PASSWORD = "p@ss/w#rd"
@@ -27,74 +24,60 @@ QUOTED = "p%40ss%2Fw%23rd"
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of 127.0.0.1 that signs itself, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("tls") / "server.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return file
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def misnamed(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("tls"), address="192.0.2.1")
 
 
 @pytest.fixture
-def protected(valkey: Valkey, certificate: Path) -> Iterator[str]:
-    """The URL of a Redis with password and TLS."""
+def locked(valkey: Valkey) -> Iterator[Valkey]:
+    """A Redis that wants a password."""
     with valkey.client() as plain:
         plain.config_set("requirepass", PASSWORD)
-    door = _TlsDoor(certificate, valkey.port)
-    yield f"rediss://:{QUOTED}@127.0.0.1:{door.port}/0?ssl_ca_certs={certificate}"
-    door.close()
+    yield valkey
     with redis_py.Redis(port=valkey.port, password=PASSWORD) as own:
         own.config_set("requirepass", "")
 
 
-class _TlsDoor:
-    """Ends TLS in front of a port, since the packaged Valkey is built without it."""
-
-    def __init__(self, certificate: Path, target: int) -> None:
-        self._target = target
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(certificate)
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        opening = asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
-        self._server = asyncio.run_coroutine_threadsafe(opening, self._loop).result(5)
-        self.port: int = self._server.sockets[0].getsockname()[1]
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._server.close)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner, outer = await asyncio.open_connection("127.0.0.1", self._target)
-        await asyncio.gather(_pump(reader, outer), _pump(inner, writer))
+@pytest.fixture
+def protected(locked: Valkey, certificates: Certificates) -> Iterator[str]:
+    """The URL of a Redis with password and TLS, without a word on whom to trust."""
+    door = TlsDoor(certificates.server, locked.port)
+    yield f"rediss://:{QUOTED}@127.0.0.1:{door.port}/0"
+    door.close()
 
 
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    while chunk := await source.read(65536):
-        sink.write(chunk)
-        await sink.drain()
-    sink.close()
+@pytest.fixture
+def pretended(locked: Valkey, misnamed: Certificates) -> Iterator[str]:
+    """The URL of a server whose certificate is another's."""
+    door = TlsDoor(misnamed.server, locked.port)
+    yield f"rediss://:{QUOTED}@127.0.0.1:{door.port}/0?ssl_ca_certs={misnamed.authority}"
+    door.close()
 
 
-def test_our_clients_use_password_and_tls(protected: str) -> None:
-    client = redis.connect(protected)
-    limiter = Limiter(protected, connect_timeout_s=2, timeout_s=2)
+def settings(url: str) -> Settings:
+    return Settings(_env_file=None, broker_url=SecretStr(url))
+
+
+def trusting(url: str, authority: Path) -> str:
+    return settings(f"{url}?ssl_ca_certs={authority}").broker
+
+
+def ping_as_celery(url: str) -> None:
+    with Celery("door", broker=url).connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
+        channel: Any = connection.channel()
+        assert channel.client.ping()
+
+
+def test_our_clients_use_password_and_tls(protected: str, certificates: Certificates) -> None:
+    url = trusting(protected, certificates.authority)
+    client = redis.connect(url)
+    limiter = Limiter(url, connect_timeout_s=2, timeout_s=2)
 
     redis.ping(client)
 
@@ -102,32 +85,78 @@ def test_our_clients_use_password_and_tls(protected: str) -> None:
     client.close()
 
 
-async def test_our_async_client_uses_password_and_tls(protected: str) -> None:
-    client = redis.connect_async(protected)
+async def test_our_async_client_uses_password_and_tls(
+    protected: str, certificates: Certificates
+) -> None:
+    client = redis.connect_async(trusting(protected, certificates.authority))
 
     assert await client.ping()
     await client.aclose()
 
 
-def test_broker_uses_password_and_tls(protected: str) -> None:
-    app = Celery("door", broker=protected)
-
-    with app.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, timeout=5)
-        channel: Any = connection.channel()
-        assert channel.client.ping()
+def test_broker_uses_password_and_tls(protected: str, certificates: Certificates) -> None:
+    ping_as_celery(trusting(protected, certificates.authority))
 
 
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        (("?ssl_ca_certs=", "?x="), "a certificate that nobody vouches for"),
-        ((QUOTED, "guess"), "a wrong password"),
-        ((f":{QUOTED}@", ""), "no password"),
-    ],
-)
-def test_strangers_are_kept_out(protected: str, change: tuple[str, str], why: str) -> None:
-    url = protected.replace(*change).split("?x=")[0]
+@pytest.mark.parametrize("setting", ["broker", "streams", "cache"])
+def test_certificates_are_looked_at_unless_somebody_says_not_to(setting: str) -> None:
+    urls = {
+        "rediss://host:6380/0": "rediss://host:6380/0?ssl_cert_reqs=required",
+        "rediss://host/0?ssl_ca_certs=ca": "rediss://host/0?ssl_ca_certs=ca&ssl_cert_reqs=required",
+        "rediss://host/0?ssl_cert_reqs=none": "rediss://host/0?ssl_cert_reqs=none",
+        "redis://host/0": "redis://host/0",
+    }
+
+    for given, used in urls.items():
+        chosen = Settings(_env_file=None, **{f"{setting}_url": SecretStr(given)})  # type: ignore[arg-type]
+        assert getattr(chosen, setting) == used
+
+
+def test_password_of_a_named_host_is_quoted(locked: Valkey) -> None:
+    chosen = Settings(
+        _env_file=None,
+        redis_host="127.0.0.1",
+        redis_port=locked.port,
+        redis_password=SecretStr(PASSWORD),
+    )
+
+    redis.ping(redis.connect(chosen.broker))
+    ping_as_celery(chosen.broker)
+    assert PASSWORD not in repr(chosen)
+
+
+@pytest.mark.parametrize("change", [(QUOTED, "guess"), (f":{QUOTED}@", "")])
+def test_strangers_are_kept_out(
+    protected: str, certificates: Certificates, change: tuple[str, str]
+) -> None:
+    url = trusting(protected.replace(*change), certificates.authority)
 
     with pytest.raises(RedisDown):
         redis.ping(redis.connect(url))
+    with pytest.raises(OperationalError):
+        ping_as_celery(url)
+    with pytest.raises(ServerUnreachable, match="refuses the login"):
+        check_servers(settings(url))
+
+
+def test_server_that_nobody_vouches_for_is_not_told_the_password(protected: str) -> None:
+    chosen = settings(protected)
+
+    with pytest.raises(RedisDown):
+        redis.ping(redis.connect(chosen.broker))
+    with pytest.raises(OperationalError, match="certificate verify failed"):
+        ping_as_celery(chosen.broker)
+    with pytest.raises(ServerUnreachable, match="certificate is not trusted: ") as told:
+        check_servers(chosen)
+    assert QUOTED not in told.value.detail
+
+
+def test_server_with_anothers_certificate_is_not_told_the_password(pretended: str) -> None:
+    chosen = settings(pretended)
+
+    with pytest.raises(RedisDown):
+        redis.ping(redis.connect(chosen.broker))
+    with pytest.raises(OperationalError, match="certificate verify failed"):
+        ping_as_celery(chosen.broker)
+    with pytest.raises(ServerUnreachable, match=r"certificate is not trusted: .*not valid for"):
+        check_servers(chosen)
