@@ -1,15 +1,18 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from random import Random
 
 import pytest
 
 from infra import redis
 from infra.budget import CallBudget, Lane, Limits
 from infra.redis import RedisDown
+from tests.support.processes import PYTHON, ROOT, Nursery, eventually
 from tests.support.valkey import Valkey
 
 MINUTE_MS = 60_000
 START_MS = 1_800_000_000_000
+LONG_AGO_MS = 1_700_000_000_000
 SETTLED_MS = START_MS + 2 * MINUTE_MS
 
 
@@ -136,6 +139,86 @@ def test_many_processes_share_one_budget(make_budget: Callable[..., CallBudget])
         )
 
     assert waits.count(0.0) == 60
+
+
+_SPEND = """
+import sys, time
+from infra import redis
+from infra.budget import CallBudget, Lane, Limits
+budget = CallBudget(redis.connect(sys.argv[1]), name="test", limits=Limits(60, 30))
+ends_at, granted = time.monotonic() + 2.5, 0
+while time.monotonic() < ends_at:
+    wait_s = budget.take(Lane.INTERACTIVE)
+    granted += wait_s == 0
+    time.sleep(min(wait_s, 0.01))
+print(granted)
+"""
+
+
+def test_real_processes_share_one_budget_by_redis_own_clock(
+    make_budget: Callable[..., CallBudget], valkey: Valkey, processes: Nursery
+) -> None:
+    budget = make_budget()
+    budget.take(Lane.INTERACTIVE, now_ms=LONG_AGO_MS)
+    children = [
+        processes.start(f"spender{n}", [PYTHON, "-c", _SPEND, valkey.url(2)], cwd=ROOT)
+        for n in range(4)
+    ]
+    eventually(lambda: not any(child.is_running for child in children), what="all have ended")
+
+    granted = [int(child.log()) for child in children]
+
+    assert sum(granted) == 60
+    assert budget.look().left[Lane.INTERACTIVE] == 0
+
+
+def test_people_are_never_starved_by_what_runs_in_the_background(settled: CallBudget) -> None:
+    random = Random(4)
+    waits_ms: list[int] = []
+    granted_ms: list[int] = []
+    due_ms = [SETTLED_MS + minute * MINUTE_MS + random.randrange(MINUTE_MS)
+              for minute in range(20) for _ in range(15)]  # fmt: skip
+    asking = sorted(due_ms)
+
+    for now_ms in range(SETTLED_MS, SETTLED_MS + 20 * MINUTE_MS, 1000):
+        while asking and asking[0] <= now_ms and settled.take(Lane.INTERACTIVE, now_ms=now_ms) == 0:
+            waits_ms.append(now_ms - asking.pop(0))
+            granted_ms.append(now_ms)
+        granted_ms += [
+            now_ms
+            for lane in (Lane.SCHEDULED, Lane.BACKFILL)
+            if settled.take(lane, now_ms=now_ms) == 0
+        ]
+
+    assert len(waits_ms) >= 299
+    assert max(waits_ms) < 1000
+    assert most_in_any(granted_ms, MINUTE_MS) <= 60
+
+
+def test_what_is_left_is_told_by_lane(settled: CallBudget) -> None:
+    for lane in (Lane.INTERACTIVE, Lane.SCHEDULED, Lane.SCHEDULED, Lane.BACKFILL):
+        settled.take(lane, now_ms=SETTLED_MS)
+    settled.count("ok")
+
+    spending = settled.look(now_ms=SETTLED_MS + 1)
+
+    assert spending.left == {Lane.INTERACTIVE: 56, Lane.SCHEDULED: 36, Lane.BACKFILL: 16}
+    assert spending.in_window == {Lane.INTERACTIVE: 1, Lane.SCHEDULED: 2, Lane.BACKFILL: 1}
+    assert spending.granted[Lane.INTERACTIVE] == 2
+    assert spending.answered == {"ok": 1}
+    assert (spending.paused_s, spending.reason) == (0, None)
+
+
+def test_a_pause_that_the_provider_asks_for_is_kept_and_only_grows(settled: CallBudget) -> None:
+    settled.pause(told_s=100, reason="rate_limited", now_ms=SETTLED_MS)
+    settled.pause(told_s=5, now_ms=SETTLED_MS)
+    settled.pause(now_ms=SETTLED_MS)
+
+    spending = settled.look(now_ms=SETTLED_MS + 1000)
+
+    assert (spending.paused_s, spending.reason) == (99, "rate_limited")
+    assert settled.take(Lane.INTERACTIVE, now_ms=SETTLED_MS + 99_999) > 0
+    assert settled.take(Lane.INTERACTIVE, now_ms=SETTLED_MS + 100_000) == 0
 
 
 def test_a_pause_stops_every_lane_and_ends(settled: CallBudget) -> None:

@@ -12,7 +12,8 @@ import structlog
 from rich.console import Console
 from rich.traceback import Traceback
 
-from market.finnhub import Finnhub
+from market.finnhub import CandleKind, Finnhub
+from market.sessions import Session
 from market.upstream import (
     BadAnswer,
     FinnhubUnavailable,
@@ -60,6 +61,42 @@ def test_rates_are_fetched_with_a_premium_plan(
     switch("premium", enabled=True)
 
     assert 0 < finnhub.forex_rates("USD")["EUR"] < 2
+
+
+def test_symbols_of_both_kinds_of_exchange_are_fetched(finnhub: Finnhub) -> None:
+    assert "OANDA:EUR_USD" in {match.symbol for match in finnhub.forex_symbols("oanda")}
+    assert "BINANCE:BTCUSDT" in {match.symbol for match in finnhub.crypto_symbols("binance")}
+
+
+def test_a_search_is_made(finnhub: Finnhub) -> None:
+    assert [match.symbol for match in finnhub.search("apple")] == ["AAPL"]
+
+
+def test_sessions_and_holidays_are_fetched(finnhub: Finnhub) -> None:
+    assert finnhub.market_status().session is Session.REGULAR
+    assert any(holiday.closes for holiday in finnhub.market_holidays())
+
+
+@pytest.mark.parametrize(
+    ("kind", "symbol"),
+    [
+        (CandleKind.STOCK, "AAPL"),
+        (CandleKind.FOREX, "OANDA:EUR_USD"),
+        (CandleKind.CRYPTO, "BINANCE:BTCUSDT"),
+    ],
+)
+def test_candles_are_fetched_with_a_premium_plan(
+    finnhub: Finnhub, switch: Callable[..., None], kind: CandleKind, symbol: str
+) -> None:
+    last = datetime.now(UTC)
+    first = last - timedelta(hours=3)
+    with pytest.raises(NoAccess):
+        finnhub.candles(kind, symbol, resolution="5", first=first, last=last)
+    switch("premium", enabled=True)
+
+    candles = finnhub.candles(kind, symbol, resolution="5", first=first, last=last)
+
+    assert 30 <= len(candles) <= 40
 
 
 def test_unknown_symbols_are_told(finnhub: Finnhub) -> None:
@@ -127,7 +164,7 @@ def test_a_redirect_is_not_followed(redirecting: str, key: str) -> None:
     assert _Redirecting.asked == ["/quote?symbol=AAPL"]
 
 
-@pytest.mark.parametrize("fault", ["http_500", "http_429", "no_access", "garbage", "hang"])
+@pytest.mark.parametrize("fault", ["http_500", "http_429", "no_access", "garbage", "html", "hang"])
 def test_the_key_is_in_no_text(
     finnhub: Finnhub,
     sandbox: Sandbox,
