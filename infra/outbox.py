@@ -1,7 +1,6 @@
 """Event rows: written in the transaction of the change they tell of, numbered after its commit.
 
-A row gets its number within its topic only once it is visible, from one writer at a time, because
-auto-increment ids are not in commit order. `infra/relay.py` mirrors numbered rows onto the streams.
+`infra/numbering.py` numbers them, `infra/relay.py` mirrors the numbered ones onto the streams.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,10 +15,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from infra import clock
 from infra.db import Base, BigId, LongText, UtcDateTime, binary_string
 from infra.errors import AppError
-from infra.logs import log
 from infra.rows import insert_rows, table_of
 
-BATCH = 500
+PAGE = 500
 
 
 class Event(Base):
@@ -45,19 +43,24 @@ class Event(Base):
 
 
 class StreamState(Base):
-    """Where a topic's numbers stand; its row lock is what makes numbering serial."""
+    """Where a topic's numbers and its stream stand; the row lock makes numbering serial."""
 
     __tablename__ = "stream_state"
 
     topic: Mapped[str] = mapped_column(binary_string(40), primary_key=True)
     epoch: Mapped[int] = mapped_column(sa.Integer)
     next_seq: Mapped[int] = mapped_column(sa.BigInteger)
+    # How far the stream had come when a relay last saw it, in the present epoch.
+    published: Mapped[int] = mapped_column(sa.BigInteger, default=0, server_default="0")
 
 
 class StreamUnknown(AppError):
     """The topic has no `stream_state` row; the migrations make one for each."""
 
     code = "stream_unknown"
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"No stream state for topic {topic}: run the migrations.")
 
 
 _NUMBERED = (
@@ -136,31 +139,24 @@ def lock_state(session: Session, topic: str) -> StreamState:
     """
     state = session.get(StreamState, topic, with_for_update=True)
     if state is None:
-        raise StreamUnknown(f"No stream state for topic {topic}: run the migrations.")
+        raise StreamUnknown(topic)
     return state
 
 
-def number(session: Session, state: StreamState, *, limit: int = BATCH) -> int:
-    """Give the next numbers to committed events of a locked topic; return how many got one."""
-    waiting = session.execute(
-        sa.select(Event.id, Event.subject, Event.version)
-        .where(Event.topic == state.topic, Event.seq.is_(None))
-        .order_by(Event.id)
-        .limit(limit)
-    ).all()
-    ids = _in_version_order(
-        session, state.topic, [(row.id, row.subject, row.version) for row in waiting]
-    )
-    updates = []
-    for first, last in _runs(ids):
-        updates.append({"lowest": first, "highest": last, "shift": state.next_seq - first})
-        state.next_seq += last - first + 1
-    if updates:
-        _write_numbers(session, state, updates)
-    return len(ids)
+def find_free_state(session: Session, topic: str) -> StreamState | None:
+    """Take the topic's row lock, or None at once while somebody else has it.
+
+    Raises:
+        StreamUnknown: the topic was never set up.
+    """
+    free = sa.select(StreamState).where(StreamState.topic == topic)
+    state = session.scalar(free.with_for_update(skip_locked=True))
+    if state is None and session.get(StreamState, topic) is None:
+        raise StreamUnknown(topic)
+    return state
 
 
-def list_after(session: Session, topic: str, *, seq: int, limit: int = BATCH) -> list[Numbered]:
+def list_after(session: Session, topic: str, *, seq: int, limit: int = PAGE) -> list[Numbered]:
     """List numbered events of a topic above `seq`, in order."""
     rows = session.execute(
         sa.select(*_NUMBERED)
@@ -187,63 +183,38 @@ def first_seq_of_epoch(session: Session, state: StreamState) -> int:
     return state.next_seq if first is None else first
 
 
-def oldest_seq_since(session: Session, topic: str, *, since: datetime) -> int | None:
-    """Find the lowest number among a topic's events of `since` or later."""
-    return session.scalar(
-        sa.select(sa.func.min(Event.seq)).where(
-            Event.topic == topic, Event.seq.is_not(None), Event.time >= since
-        )
-    )
+def first_seq_since(session: Session, topic: str, *, since: datetime) -> int | None:
+    """Find the first number given to an event of `since` or later; None if all are older.
 
-
-def _write_numbers(session: Session, state: StreamState, updates: list[dict[str, int]]) -> None:
-    table = Event.__table__
-    session.execute(
-        sa.update(table)  # type: ignore[arg-type] # declared as FromClause
-        .where(table.c.id.between(sa.bindparam("lowest"), sa.bindparam("highest")))
-        .values(seq=table.c.id + sa.bindparam("shift"), epoch=state.epoch),
-        updates,
-    )
-
-
-def _in_version_order(
-    session: Session, topic: str, waiting: list[tuple[int, str, int]]
-) -> list[int]:
-    """Keep the events whose aggregate's versions follow each other; hold the others back."""
-    last = _last_versions(
-        session, topic, {subject for _, subject, version in waiting if version > 1}
-    )
-    ready = []
-    for event_id, subject, version in waiting:
-        # Without a numbered one before it, this is the first, or the others have been pruned.
-        if subject in last and version != last[subject] + 1:
-            log.error("event_out_of_version_order", topic=topic, subject=subject, version=version)
-            continue
-        last[subject] = version
-        ready.append(event_id)
-    return ready
-
-
-def _last_versions(session: Session, topic: str, subjects: set[str]) -> dict[str, int]:
-    if not subjects:
-        return {}
-    rows = session.execute(
-        sa.select(Event.subject, sa.func.max(Event.version))
-        .where(Event.topic == topic, Event.subject.in_(subjects), Event.seq.is_not(None))
-        .group_by(Event.subject)
-    )
-    return dict(rows.all())
-
-
-def _runs(ids: list[int]) -> list[tuple[int, int]]:
-    """Fold ascending ids into runs without a gap.
-
-    A gap may hide a row of another transaction that is not visible yet, so no run reaches over one.
+    Numbers follow time but for moments, so that a search by halves will do: it costs the same
+    however many events there are.
     """
-    runs: list[tuple[int, int]] = []
-    for event_id in ids:
-        if runs and runs[-1][1] + 1 == event_id:
-            runs[-1] = (runs[-1][0], event_id)
+    lowest, highest = (
+        _edge(session, topic, Event.seq.asc()),
+        _edge(session, topic, Event.seq.desc()),
+    )
+    if lowest is None or highest is None:
+        return None
+    low, high = lowest, highest + 1
+    while low < high:
+        middle = (low + high) // 2
+        row = session.execute(
+            sa.select(Event.seq, Event.time)
+            .where(Event.topic == topic, Event.seq >= middle)
+            .order_by(Event.seq)
+            .limit(1)
+        ).one()
+        if row.time >= since:
+            high = middle
         else:
-            runs.append((event_id, event_id))
-    return runs
+            low = (row.seq or middle) + 1
+    return low if low <= highest else None
+
+
+def _edge(session: Session, topic: str, order: sa.ColumnElement[Any]) -> int | None:
+    return session.scalar(
+        sa.select(Event.seq)
+        .where(Event.topic == topic, Event.seq.is_not(None))
+        .order_by(order)
+        .limit(1)
+    )

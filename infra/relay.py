@@ -4,130 +4,205 @@ The cursor is the stream's own last id. So one path serves a crash between any t
 at once, a lost tail and FLUSHALL: look where the stream stands, send what comes after.
 """
 
+import math
+import time
 from collections.abc import Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from infra import clock, failpoints, outbox
+from infra import failpoints, mending, outbox
 from infra.db import Sessions, transact
-from infra.logs import log
-from infra.outbox import Numbered, StreamState
+from infra.mending import Keeping
+from infra.numbering import number
+from infra.outbox import StreamState
 from infra.streams import ABSENT, Streams, Tip
+
+STEP = 2000
+_LOCKED_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True)
 class Relay:
-    """What a relay works with; `retention` bounds how far back an empty stream is filled."""
+    """What a relay works with; `retention` and `most` bound how far back a stream is filled."""
 
     sessions: Sessions
     streams: Streams
     topics: Sequence[str]
     retention: timedelta = timedelta(hours=24)
+    most: int = 500_000
+
+    @property
+    def keeping(self) -> Keeping:
+        """What a stream that has to begin anew is filled with."""
+        return Keeping(self.streams, self.retention, self.most)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a run has added, and whether it stopped before the end."""
+
+    added: int
+    left: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Step:
-    after: str
-    events: list[Numbered]
+    """What to add next: `count` events above `seq`, behind the id `after`.
+
+    `last_id` is what the stream will end with, if that is known without reading the events.
+    `is_locked` tells that another relay is at the topic.
+    """
+
+    after: str = ABSENT
+    seq: int = 0
+    count: int = 0
+    last_id: str = ""
+    is_locked: bool = False
 
 
 def publish(relay: Relay) -> int:
-    """Bring every topic's stream up to date; return how many entries were added.
+    """Bring every topic's stream up to date, however long it takes; return the number added.
 
     Safe to repeat and to run twice at once: an entry is added only right behind the one before it.
 
     Raises:
         RedisDown: the streams cannot be reached; nothing was numbered that could not be sent later.
     """
-    return sum(_drain(relay, topic) for topic in _behind(relay))
+    return run(relay, budget_s=math.inf).added
+
+
+def run(relay: Relay, *, budget_s: float) -> Published:
+    """Bring the streams up to date, and begin nothing new after `budget_s`.
+
+    Topics take turns, a step each, so that a long backlog on one holds up no other.
+
+    Raises:
+        RedisDown: as in `publish`.
+    """
+    ends_at = time.monotonic() + budget_s
+    with ThreadPoolExecutor(1, thread_name_prefix="relay") as sender:
+        feeds = [_Feed(relay, topic, sender) for topic in _behind(relay)]
+        behind = feeds
+        while behind and time.monotonic() < ends_at:
+            for feed in behind:
+                feed.advance()
+            behind = [feed for feed in feeds if not feed.is_level]
+            if behind and all(feed.is_locked for feed in behind):
+                time.sleep(_LOCKED_PAUSE_S)
+        for feed in behind:
+            feed.land()
+    return Published(sum(feed.added for feed in feeds), left=bool(behind))
+
+
+class _Feed:
+    """One topic's way onto its stream; while events are being added, the next get their numbers.
+
+    Nothing depends on how the adding ends: what follows an id that the stream does not have is
+    refused by the compare-and-add.
+    """
+
+    def __init__(self, relay: Relay, topic: str, sender: Executor) -> None:
+        self.added = 0
+        self.is_level = self.is_locked = False
+        self._relay, self._topic, self._sender = relay, topic, sender
+        self._sent: tuple[_Step, Future[int | None]] | None = None
+
+    def advance(self) -> None:
+        """Make one step, and see to it that the one before has been added."""
+        ahead = self._sent[0] if self._sent else None
+        step = transact(
+            self._relay.sessions,
+            lambda session: _advance(session, self._relay, self._topic, ahead=ahead),
+        )
+        if step.count:
+            failpoints.reach("events.numbered")
+        self.is_locked = step.is_locked
+        self.is_level = not (ahead or step.count or step.is_locked)
+        self.land()
+        if step.count:
+            self._sent = step, self._sender.submit(self._send, step)
+            if step.count < STEP or not step.last_id:
+                self.land()
+
+    def land(self) -> None:
+        """Wait for the answer about what was sent, and count it.
+
+        Raises:
+            RedisDown: nobody knows whether it was added; the stream's last id tells.
+        """
+        if self._sent is None:
+            return
+        (_, answer), self._sent = self._sent, None
+        added = answer.result()
+        if added:
+            self.added += added
+            failpoints.reach("events.published")
+        elif added == 0:
+            self.is_level = True  # the rows are gone: somebody has deleted them by hand
+
+    def _send(self, step: _Step) -> int | None:
+        with self._relay.sessions() as session:
+            events = outbox.list_after(session, self._topic, seq=step.seq, limit=step.count)
+        added = self._relay.streams.append(self._topic, after=step.after, events=events)
+        return len(events) if added else None
 
 
 def _behind(relay: Relay) -> list[str]:
     tips = relay.streams.tips(relay.topics)
-
-    def look(session: Session) -> list[str]:
+    with relay.sessions.begin() as session:
         waiting = outbox.unnumbered_topics(session, relay.topics)
         states = {state.topic: state for state in session.scalars(sa.select(StreamState))}
-        return [
-            topic
-            for topic in relay.topics
-            if topic in waiting or not _is_level(tips[topic], states.get(topic))
-        ]
-
-    with relay.sessions.begin() as session:
-        return look(session)
+    return [
+        topic
+        for topic in relay.topics
+        if topic in waiting or not _is_level(tips[topic], states.get(topic))
+    ]
 
 
 def _is_level(tip: Tip, state: StreamState | None) -> bool:
-    if tip.foreign or state is None:
+    if tip.is_foreign or tip.missing or state is None:
         return False
-    if tip.last_id == ABSENT:
+    if tip.is_unused:
         return state.next_seq == 1
     return (tip.epoch, tip.seq) == (state.epoch, state.next_seq - 1)
 
 
-def _drain(relay: Relay, topic: str) -> int:
-    added = 0
-    while True:
-        step = transact(relay.sessions, lambda session: _advance(session, relay, topic))
-        if not step.events:
-            return added
-        failpoints.reach("events.numbered")
-        if relay.streams.append(topic, after=step.after, events=step.events):
-            added += len(step.events)
-            failpoints.reach("events.published")
-
-
-def _advance(session: Session, relay: Relay, topic: str) -> _Step:
+def _advance(session: Session, relay: Relay, topic: str, *, ahead: _Step | None) -> _Step:
     """Give numbers to what has been committed, and read what the stream lacks.
 
     All under the topic's lock. The stream is looked at before anything is numbered: a restored
-    database would otherwise hand out numbers that subscribers have seen on other events.
+    database would otherwise hand out numbers that subscribers have seen on other events. What is
+    being added at this moment (`ahead`) counts as there.
     """
-    state = outbox.lock_state(session, topic)
-    tip = relay.streams.tips([topic])[topic]
-    tip = _without_foreign(relay, state, tip)
-    _open_epoch_if_restored(session, state, tip)
-    outbox.number(session, state)
-    after = _seq_before(session, relay, state, tip)
-    session.flush()
-    return _Step(after=tip.last_id, events=outbox.list_after(session, topic, seq=after))
+    state = outbox.find_free_state(session, topic)
+    if state is None:
+        return _Step(is_locked=True)
+    tip = mending.mend(session, relay.keeping, state, relay.streams.tips([topic])[topic])
+    if tip is None:
+        return _Step()
+    after, seq = tip.last_id, _seq_before(session, state, tip)
+    published = seq if tip.epoch == state.epoch else 0
+    if ahead and ahead.after == tip.last_id:
+        after, seq = ahead.last_id, ahead.seq + ahead.count
+    was_level = seq == state.next_seq - 1
+    with session.no_autoflush:
+        number(session, state, limit=STEP)
+    state.published = published
+    count = min(state.next_seq - 1 - seq, STEP)
+    # Only what has its number from us a moment ago is surely of this epoch and not pruned.
+    last_id = f"{state.epoch}-{seq + count}" if was_level else ""
+    return _Step(after, seq, count, last_id)
 
 
-def _without_foreign(relay: Relay, state: StreamState, tip: Tip) -> Tip:
-    """Delete a stream that somebody else wrote to; it is filled again under the same ids."""
-    trimmed_beyond = tip.entry is None and tip.epoch > state.epoch
-    if not tip.foreign and not trimmed_beyond:
-        return tip
-    log.error("stream_foreign_write", topic=state.topic, last_id=tip.last_id)
-    relay.streams.delete(state.topic, at=tip.last_id)
-    return Tip(ABSENT)
-
-
-def _open_epoch_if_restored(session: Session, state: StreamState, tip: Tip) -> None:
-    if tip.last_id == ABSENT or tip.epoch < state.epoch or _is_known(session, state, tip):
-        return
-    log.error(
-        "stream_ahead_of_database", topic=state.topic, last_id=tip.last_id, next=state.next_seq
-    )
-    state.epoch = tip.epoch + 1
-
-
-def _is_known(session: Session, state: StreamState, tip: Tip) -> bool:
-    if tip.epoch != state.epoch or tip.seq >= state.next_seq:
-        return False
+def _seq_before(session: Session, state: StreamState, tip: Tip) -> int:
+    """Tell the number after which to go on; the entries of a dead story count for nothing."""
+    if tip.epoch == state.epoch:
+        return tip.seq
+    first = outbox.first_seq_of_epoch(session, state)
     event = outbox.find_numbered(session, state.topic, seq=tip.seq)
-    return event is None or tip.shows(event)
-
-
-def _seq_before(session: Session, relay: Relay, state: StreamState, tip: Tip) -> int:
-    if tip.last_id == ABSENT:
-        since = clock.now(session) - relay.retention
-        oldest = outbox.oldest_seq_since(session, state.topic, since=since)
-        return state.next_seq - 1 if oldest is None else oldest - 1
-    if tip.epoch < state.epoch:
-        return outbox.first_seq_of_epoch(session, state) - 1
-    return tip.seq
+    lives_on = event is None or (event.epoch == tip.epoch and tip.shows(event))
+    return tip.seq if tip.seq < first and lives_on else first - 1

@@ -12,7 +12,7 @@ from infra import outbox
 from infra.db import Database
 from infra.outbox import Event, StreamState
 from infra.redis import RedisDown
-from infra.relay import Relay, publish
+from infra.relay import STEP, Relay, publish
 from tests.support.invariants import check_streams, read_stream
 from tests.support.outbox import (
     change,
@@ -78,9 +78,9 @@ def test_second_run_adds_nothing(database: Database, relay: Relay, plain: "redis
 def test_more_than_one_batch_is_published_in_one_run(
     database: Database, relay: Relay, plain: "redis.Redis"
 ) -> None:
-    record_many(database, outbox.BATCH * 2 + 1)
+    record_many(database, STEP * 2 + 1)
 
-    assert publish(relay) == outbox.BATCH * 2 + 1
+    assert publish(relay) == STEP * 2 + 1
 
     check_streams(database, plain)
 
@@ -322,20 +322,6 @@ def test_stray_entry_under_our_next_id_is_not_taken_for_ours(
     publish(relay)
 
     check_streams(database, plain)
-
-
-def test_trimmed_stream_is_not_filled_again(
-    database: Database, relay: Relay, plain: "redis.Redis"
-) -> None:
-    record_many(database, 3)
-    publish(relay)
-    plain.xtrim("events:orders", maxlen=0, approximate=False)
-
-    assert publish(relay) == 0
-
-    record_many(database, 1, first=4)
-    publish(relay)
-    assert ids(plain) == ["1-4"]
 
 
 def test_restored_older_database_opens_the_next_epoch(

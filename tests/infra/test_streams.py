@@ -26,7 +26,7 @@ def test_stream_that_is_not_there_is_absent(streams: Streams) -> None:
     tip = streams.tips(["orders"])["orders"]
 
     assert tip.last_id == ABSENT
-    assert not tip.foreign
+    assert not tip.is_foreign
 
 
 def test_tip_tells_last_id_and_newest_entry(streams: Streams) -> None:
@@ -51,13 +51,13 @@ def test_entry_that_claims_another_topic_is_foreign(streams: Streams, plain: "re
     entry_id, *flat = entry_fields(event(1, topic="payments"))
     plain.xadd("events:orders", dict(zip(flat[::2], flat[1::2], strict=True)), id=entry_id)
 
-    assert streams.tips(["orders"])["orders"].foreign
+    assert streams.tips(["orders"])["orders"].is_foreign
 
 
 def test_key_of_another_type_is_foreign(streams: Streams, plain: "redis.Redis") -> None:
     plain.lpush("events:orders", "x")
 
-    assert streams.tips(["orders"])["orders"].foreign
+    assert streams.tips(["orders"])["orders"].is_foreign
 
 
 def test_adding_behind_another_id_changes_nothing(streams: Streams) -> None:
@@ -99,11 +99,21 @@ def test_next_epoch_goes_behind_the_one_before(streams: Streams) -> None:
     assert streams.tips(["orders"])["orders"].last_id == "2-2"
 
 
-def test_stream_that_moved_on_is_not_deleted(streams: Streams) -> None:
+def test_stream_that_moved_on_is_not_started_anew(streams: Streams) -> None:
     streams.append("orders", after=ABSENT, events=[event(1), event(2)])
 
-    assert not streams.delete("orders", at="1-1")
-    assert streams.delete("orders", at="1-2")
+    assert streams.start("orders", at="1-1", first=(1, 1), last_of_ours="1-2") is None
+
+    assert streams.length("orders") == 2
+
+
+def test_started_stream_is_empty_and_takes_its_first_entry_next(streams: Streams) -> None:
+    streams.append("orders", after=ABSENT, events=[event(1), event(2)])
+
+    streams.start("orders", at="1-2", first=(1, 2), last_of_ours="1-2")
+
+    assert streams.tips(["orders"])["orders"].last_id == "1-1"
+    assert streams.append("orders", after="1-1", events=[event(2)])
 
 
 def test_scripts_survive_their_loss(streams: Streams, plain: "redis.Redis") -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from infra import outbox
+from infra import numbering, outbox
 from infra.db import Database, transact
 from infra.outbox import Change, Event, StreamState
 
@@ -33,11 +33,12 @@ def record_many(database: Database, count: int, *, topic: str = "orders", first:
     record(database, *(change(f"things/{number}", topic=topic) for number in numbers))
 
 
-def number(database: Database, topic: str = "orders", *, limit: int = outbox.BATCH) -> int:
+def number(database: Database, topic: str = "orders", *, limit: int = numbering.BATCH) -> int:
     """Give numbers to what waits on a topic, without a relay."""
 
     def work(session: Session) -> int:
-        return outbox.number(session, outbox.lock_state(session, topic), limit=limit)
+        state = outbox.lock_state(session, topic)
+        return numbering.number(session, state, limit=limit)
 
     return transact(database.sessions, work)
 
