@@ -5,7 +5,9 @@ backslash to be escaped, and reads instants with a regular expression. Together 
 of the time of a batch: 315 characters of JSON take 10 µs to escape there, and 0.4 µs here.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from types import NoneType
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +16,7 @@ from pymysql.constants import FIELD_TYPE, SERVER_STATUS
 from pymysql.converters import conversions, convert_datetime
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.pool import PoolResetState
 
 _SILENCE_S = 2
 _NO_BACKSLASH = SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES
@@ -32,6 +35,7 @@ def open_mysql(url: str, *, pool_size: int, lock_wait_timeout_s: int, patience_s
         pool_pre_ping=True,
         pool_recycle=1800,
         pool_timeout=5,
+        pool_reset_on_return=None,  # `_reset` does it, where it has not just been done
         connect_args={
             "connect_timeout": 3,
             "read_timeout": silence_s,
@@ -48,7 +52,20 @@ def open_mysql(url: str, *, pool_size: int, lock_wait_timeout_s: int, patience_s
         },
     )
     event.listen(engine, "do_connect", _connect)
+    event.listen(engine, "reset", _reset)
     return engine
+
+
+class Ids(tuple[int, ...]):
+    """Ids of rows, which stand in a statement as the list that IN takes."""
+
+    __slots__ = ()
+
+
+class Cases(dict[int, str]):
+    """Texts by the ids of rows, which stand in a statement as the branches of a CASE."""
+
+    __slots__ = ()
 
 
 class Link(Connection):
@@ -62,14 +79,23 @@ class Link(Connection):
         """Write a value as it stands in a statement."""
         if isinstance(obj, str) and not self.server_status & _NO_BACKSLASH:  # type: ignore[attr-defined] # the stubs leave it out
             return "'" + obj.replace("\\", "\\\\").replace("'", "\\'") + "'"
-        return super().escape(obj, mapping)
+        if isinstance(obj, Cases):
+            return " ".join(f"WHEN {id_} THEN {self.escape(text)}" for id_, text in obj.items())
+        write = _WRITERS.get(type(obj))
+        return super().escape(obj, mapping) if write is None else write(obj)
 
 
 def _connect(_dialect: object, _record: object, args: Any, options: Any) -> Link:  # noqa: ANN401 - the event's signature
     return Link(*args, **options)
 
 
-def _write_instant(value: datetime, _mapping: object = None) -> str:
+def _reset(connection: Any, _record: object, state: PoolResetState) -> None:  # noqa: ANN401 - the driver's connection
+    """Roll back what was left open; a transaction that was ended needs no second question."""
+    if not state.terminate_only and not state.transaction_was_reset:
+        connection.rollback()
+
+
+def _write_instant(value: datetime) -> str:
     naive = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
     return f"'{naive.isoformat(' ')}'"
 
@@ -81,9 +107,18 @@ def _read_instant(text: str) -> object:
         return convert_datetime(text)
 
 
+def _write_ids(ids: Ids) -> str:
+    return f"({','.join(map(str, ids)) or 'NULL'})"
+
+
+_WRITERS: dict[type[object], Callable[[Any], str]] = {
+    int: str,
+    datetime: _write_instant,
+    Ids: _write_ids,
+    NoneType: lambda _: "NULL",
+}
 _CONVERSIONS = {
     **conversions,
-    datetime: _write_instant,
     FIELD_TYPE.DATETIME: _read_instant,
     FIELD_TYPE.TIMESTAMP: _read_instant,
 }

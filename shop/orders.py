@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from infra.db import Base, BigId, Row, UtcDateTime, binary_string
 from infra.errors import NotFound
 from infra.outbox import Change
-from infra.rows import table_of
+from infra.rows import among, table_of
 from shop import money
 from shop.events import ORDERS
 from shop.payloads import LineData, OrderData
@@ -147,7 +147,7 @@ def advance(
     table = table_of(Order)
     session.execute(
         sa.update(table)
-        .where(table.c.id.in_(order_ids))
+        .where(among(table.c.id, order_ids))
         .values(status=status, version=table.c.version + 1, updated_at=at)
     )
     return changes(session, order_ids, kind=f"order.{status}")
@@ -177,7 +177,7 @@ def changes(session: Session, order_ids: Sequence[int], *, kind: str) -> list[Ch
     """Tell what orders look like now, as events of one type."""
     table = table_of(Order).c
     shown = sa.select(*(table[name] for name in _SHOWN))
-    rows = session.execute(shown.where(table.id.in_(order_ids))).mappings().all()
+    rows = session.execute(shown.where(among(table.id, order_ids))).mappings().all()
     lines = lines_of(session, order_ids)
     return [changed(kind, row, lines[row["id"]]) for row in rows]
 
@@ -192,7 +192,7 @@ def lines_of(session: Session, order_ids: Iterable[int]) -> dict[int, list[Row]]
     table = table_of(OrderLine).c
     rows = session.execute(
         sa.select(*(table[name] for name in _SHOWN_OF_LINES))
-        .where(table.order_id.in_(order_ids))
+        .where(among(table.order_id, order_ids))
         .order_by(table.order_id, table.n)
     )
     lines: dict[int, list[Row]] = {}

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra import clock, outbox
-from infra.db import Row, UtcDateTime
+from infra.db import Row
 from infra.logs import log
 from infra.outbox import Change
-from infra.rows import table_of
+from infra.rows import among, chosen, table_of
 from shop import gateway_calls, late_charges, ledger, orders, payments, stock
 from shop.gateway_calls import CallLog
 from shop.gateways.protocol import (
@@ -131,7 +130,7 @@ def hold_for_human(session: Session, payment_ids: Sequence[int], *, at: datetime
 
 def _lock_ours(session: Session, answered: Answered, token: str) -> set[int]:
     ids, table = [claim.payment_id for claim, _ in answered], table_of(Payment).c
-    mine = sa.select(table.id).where(table.id.in_(ids), table.lease_token == token)
+    mine = sa.select(table.id).where(among(table.id, ids), table.lease_token == token)
     return set(session.scalars(mine.with_for_update()))
 
 
@@ -264,27 +263,17 @@ def _become_unknown(
 
 
 def _write_charges(session: Session, charge_ids: dict[int, str], *, at: datetime) -> None:
-    numbered = list(enumerate(charge_ids.items()))
+    table = table_of(Attempt)
     session.execute(
-        _charges_statement(len(charge_ids)),
-        {
-            "state": AttemptState.SUCCEEDED,
-            "at": at,
-            **{f"order{n}": order_id for n, (order_id, _) in numbered},
-            **{f"charge{n}": charge_id for n, (_, charge_id) in numbered},
-        },
+        sa.update(table)
+        .where(among(table.c.live_order, charge_ids))
+        .values(
+            state=AttemptState.SUCCEEDED,
+            charge_id=chosen(table.c.order_id, charge_ids),
+            reason=None,
+            updated_at=at,
+        )
     )
-
-
-@lru_cache(maxsize=512)
-def _charges_statement(count: int) -> sa.TextClause:
-    """Make the statement that writes so many charges: a CASE of the ORM's is built for each row."""
-    cases = " ".join(f"WHEN :order{n} THEN :charge{n}" for n in range(count))
-    orders = ", ".join(f":order{n}" for n in range(count))
-    return sa.text(
-        f"UPDATE attempt SET state = :state, charge_id = CASE order_id {cases} END, reason = NULL,"  # noqa: S608 - numbers and names of our own
-        f" updated_at = :at WHERE live_order IN ({orders})"
-    ).bindparams(sa.bindparam("at", type_=UtcDateTime()))
 
 
 def _mark(session: Session, claim: Claim, *, at: datetime, **values: object) -> None:
@@ -300,7 +289,7 @@ def _close(session: Session, payment_ids: Sequence[int], *, at: datetime, **valu
     table = table_of(Payment)
     session.execute(
         sa.update(table)
-        .where(table.c.id.in_(payment_ids))
+        .where(among(table.c.id, payment_ids))
         .values(
             due_at=None,
             lease_token=None,

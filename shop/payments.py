@@ -15,6 +15,7 @@ from infra import clock, trace
 from infra.db import Base, BigId, LongText, Row, UtcDateTime, binary_string
 from infra.errors import NotFound
 from infra.outbox import Change
+from infra.rows import among, table_of
 from shop import money
 from shop.events import PAYMENTS
 from shop.payloads import PaymentData
@@ -176,10 +177,10 @@ def count_due(session: Session) -> int:
 
 def newest_attempts(session: Session, order_ids: Sequence[int]) -> dict[int, Row]:
     """Read the newest attempt of each of these orders; orders without one are left out."""
-    table = Attempt.__table__
+    table = table_of(Attempt)
     rows = session.execute(
         sa.select(table)
-        .where(table.c.order_id.in_(order_ids))
+        .where(among(table.c.order_id, order_ids))
         .order_by(table.c.order_id, table.c.n)
     )
     return {row["order_id"]: row for row in rows.mappings()}

@@ -21,7 +21,7 @@ from infra import clock, failpoints, outbox
 from infra.db import Row, Sessions, transact
 from infra.logs import log
 from infra.parallel import answer_groups
-from infra.rows import insert_rows, table_of
+from infra.rows import among, insert_rows, table_of
 from shop import late_charges, outcomes, payments
 from shop.gateway_calls import Operation
 from shop.gateways.protocol import (
@@ -135,7 +135,7 @@ def _lease(session: Session, payment_ids: list[int], token: str, now: datetime) 
     table = table_of(Payment)
     session.execute(
         sa.update(table)
-        .where(table.c.id.in_(payment_ids))
+        .where(among(table.c.id, payment_ids))
         .values(lease_token=token, lease_until=now + LEASE, tries=table.c.tries + 1)
     )
 
@@ -151,7 +151,7 @@ def _without_settled_orders(
     settled = set(
         session.scalars(
             sa.select(orders.id).where(
-                orders.id.in_([row["order_id"] for row in due]),
+                among(orders.id, [row["order_id"] for row in due]),
                 orders.status.not_in([OrderStatus.PENDING, OrderStatus.PAYMENT_UNKNOWN]),
             )
         )

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
 from infra.db import Database
+from infra.mysql import Ids
 from infra.outbox import Event
-from infra.rows import insert_rows, table_of
+from infra.rows import among, chosen, insert_rows, table_of
 
 EVENT = table_of(Event)
 NOON = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
@@ -82,3 +83,47 @@ def test_no_rows_are_no_statement(database: Database) -> None:
 
     with database.reads() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(EVENT)) == 0
+
+
+def test_rows_are_found_by_a_list_of_ids(each_database: Database) -> None:
+    with each_database.sessions.begin() as session:
+        insert_rows(session, EVENT, [row(f"orders/{n}", version=n) for n in range(4)])
+
+        found = session.scalars(sa.select(EVENT.c.version).where(among(EVENT.c.version, [1, 3, 9])))
+
+        assert sorted(found) == [1, 3]
+
+
+def test_an_empty_list_of_ids_finds_nothing(each_database: Database) -> None:
+    with each_database.sessions.begin() as session:
+        insert_rows(session, EVENT, [row("orders/1")])
+
+        found = session.scalars(sa.select(EVENT.c.id).where(among(EVENT.c.version, []))).all()
+
+        assert found == []
+
+
+def test_each_row_gets_the_text_chosen_by_its_id(each_database: Database) -> None:
+    texts = dict(enumerate(AWKWARD, start=1))
+    with each_database.sessions.begin() as session:
+        insert_rows(session, EVENT, [row(f"orders/{n}", version=n) for n in texts])
+
+        session.execute(
+            sa.update(EVENT)
+            .where(among(EVENT.c.version, texts))
+            .values(data=chosen(EVENT.c.version, texts))
+        )
+
+        read = session.execute(sa.select(EVENT.c.version, EVENT.c.data)).tuples()
+        assert dict(read.all()) == texts
+
+
+def test_a_list_of_ids_is_looked_up_in_the_index(database: Database) -> None:
+    statement = sa.select(EVENT.c.data).where(among(EVENT.c.id, range(1, 300)))
+    with database.sessions.begin() as session:
+        insert_rows(session, EVENT, [row(f"orders/{n}") for n in range(2000)])
+        text = statement.compile(session.get_bind(), compile_kwargs={"render_postcompile": True})
+
+        plan = session.connection().exec_driver_sql(f"EXPLAIN {text}", (Ids(range(1, 300)),))
+
+        assert plan.mappings().one()["key"] == "PRIMARY"
