@@ -28,6 +28,7 @@ from api import (
     market_search,
     market_status,
     openapi,
+    operations_metrics,
     order_changes,
     orders,
     payments,
@@ -64,6 +65,7 @@ _ROUTERS = (
 _COMPANIONS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
     market.serving,
     events.following,
+    operations_metrics.exporting,
 )
 
 

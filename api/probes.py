@@ -1,21 +1,23 @@
-"""What an operator's tools ask: is the process up, can it serve, what has it counted."""
+"""What an operator's tools ask: is the process up, can it serve, what has been counted."""
 
 from collections.abc import Callable
-from functools import partial
+from datetime import datetime
 
 import anyio
 from anyio import to_thread
-from fastapi import APIRouter, Response, status
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel
+from fastapi import APIRouter, Request, Response, status
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, Field
 
-from api.deps import Collaborators, Kept
-from infra import db, redis, schema
-from infra.errors import AppError, Transient
+from api import health
+from api.deps import Kept
+from api.health import Finding, Memory
+from infra.metrics import expose
 
 router = APIRouter(tags=["probes"])
 
 _PATIENCE_S = 2
+_TOO_LONG = f"No answer within {_PATIENCE_S} seconds."
 # Probes of a frozen server must not take the threads that serve requests.
 _turns = anyio.CapacityLimiter(8)
 
@@ -27,27 +29,21 @@ class Alive(BaseModel):
 
 
 class Part(BaseModel):
-    """Whether one part can be used, and if not, why."""
+    """Whether one part can be used, and if not, why, and since when this process knows."""
 
     ok: bool
     detail: str | None = None
+    since: datetime | None = None
 
 
 class Readiness(BaseModel):
     """Whether this process can serve, part by part."""
 
     ready: bool
+    degraded: list[str] = Field(
+        description="Parts that ail. Where only queues do, requests are served and work is late."
+    )
     parts: dict[str, Part]
-
-
-class TablesMissing(Transient):
-    """The migrations have not run."""
-
-    code = "tables_missing"
-
-    def __init__(self, missing: set[str]) -> None:
-        named = ", ".join(sorted(missing)[:5])
-        super().__init__(f"Tables are missing ({named}, …): run `tradepost migrate`.")
 
 
 @router.get("/healthz")
@@ -57,57 +53,42 @@ async def healthz() -> Alive:
 
 
 @router.get("/readyz", responses={503: {"model": Readiness, "description": "Not ready."}})
-async def readyz(kept: Kept, response: Response) -> Readiness:
-    """Say whether database, tables and Redis can be used, each by name."""
-    checks = _checks(kept)
-    parts: dict[str, Part] = {}
+async def readyz(kept: Kept, request: Request, response: Response) -> Readiness:
+    """Say what can be used, each part by name: database, tables, Redis, and the queues.
+
+    A queue whose worker is silent does not make this process unready: orders are taken, and worked
+    on later.
+    """
+    memory: Memory = request.app.state.health
+    faults: dict[str, str | None] = {}
     async with anyio.create_task_group() as group:
-        for name, check in checks.items():
-            group.start_soon(_look, parts, name, check)
-    ready = all(part.ok for part in parts.values())
-    if not ready:
-        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+        for name, check in health.checks(kept, memory).items():
+            faults[name] = _TOO_LONG
+            group.start_soon(_look, faults, name, check)
+    found = {name: memory.note(name, fault) for name, fault in faults.items()}
     response.headers["Cache-Control"] = "no-store"
-    return Readiness(ready=ready, parts={name: parts[name] for name in checks})
+    if not all(found[name].ok for name in health.NEEDED):
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return _readiness(found)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 def metrics() -> Response:
-    """Give what this process has counted, as Prometheus reads it."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    """Give what has been counted here and by all workers, as Prometheus reads it."""
+    return Response(expose(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _checks(kept: Collaborators) -> dict[str, Callable[[], None]]:
-    return {
-        "database": partial(db.ping, kept.database.engine),
-        "tables": partial(_check_tables, kept.database),
-        "broker": partial(redis.ping, kept.broker),
-        "streams": partial(redis.ping, kept.streams),
-        "cache": partial(redis.ping, kept.cache),
-    }
-
-
-async def _look(parts: dict[str, Part], name: str, check: Callable[[], None]) -> None:
-    parts[name] = Part(ok=False, detail=f"No answer within {_PATIENCE_S} seconds.")
+async def _look(faults: dict[str, str | None], name: str, check: Callable[[], str | None]) -> None:
     with anyio.move_on_after(_PATIENCE_S):
-        parts[name] = await to_thread.run_sync(
-            _outcome, check, abandon_on_cancel=True, limiter=_turns
-        )
+        faults[name] = await to_thread.run_sync(check, abandon_on_cancel=True, limiter=_turns)
 
 
-def _outcome(check: Callable[[], None]) -> Part:
-    try:
-        check()
-    except AppError as error:
-        return Part(ok=False, detail=error.detail)
-    except db.SERVER_ERRORS as error:
-        known = db.as_app_error(error)
-        return Part(ok=False, detail=known.detail if known else "The database refused.")
-    return Part(ok=True)
-
-
-def _check_tables(database: db.Database) -> None:
-    with database.reads() as session:
-        missing = schema.missing_tables(session)
-    if missing:
-        raise TablesMissing(missing)
+def _readiness(found: dict[str, Finding]) -> Readiness:
+    return Readiness(
+        ready=all(found[name].ok for name in health.NEEDED),
+        degraded=[name for name, finding in found.items() if not finding.ok],
+        parts={
+            name: Part(ok=finding.ok, detail=finding.detail, since=finding.since)
+            for name, finding in found.items()
+        },
+    )

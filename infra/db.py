@@ -13,6 +13,7 @@ from sqlalchemy.engine import Dialect, Engine, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeDecorator
 
 from infra.errors import AppError, TimedOut, Transient
@@ -132,6 +133,14 @@ class DatabaseBusy(Transient):
         super().__init__("Another request is working on the same thing. Try again soon.")
 
 
+@dataclass(frozen=True, slots=True)
+class PoolUse:
+    """How many connections a process may open, and how many it is using."""
+
+    size: int
+    in_use: int
+
+
 @dataclass(frozen=True)
 class Database:
     """An open database: `sessions` write, `reads` never take a write lock."""
@@ -139,6 +148,12 @@ class Database:
     engine: Engine
     sessions: Sessions
     reads: Sessions
+
+    def pool_use(self) -> PoolUse:
+        """Tell how much of the pool is in use."""
+        pool = self.engine.pool
+        assert isinstance(pool, QueuePool)  # noqa: S101 - `open_database` makes no other
+        return PoolUse(pool.size(), pool.checkedout())
 
 
 def open_database(

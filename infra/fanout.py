@@ -140,6 +140,11 @@ class Fanout:
         self._open[owner] += 1
         return subscriber
 
+    @property
+    def open_count(self) -> int:
+        """How many subscribers there are."""
+        return len(self._subscribers)
+
     def unsubscribe(self, subscriber: "Subscriber") -> None:
         """Forget a subscriber."""
         owner = self._subscribers.pop(subscriber, None)

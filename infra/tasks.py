@@ -226,6 +226,12 @@ def list_page(
     return [public(run) for run in session.scalars(query)]
 
 
+def count_failed(session: Session) -> int:
+    """Count failed tasks that wait for a person."""
+    waiting = sa.select(sa.func.count()).where(TaskRun.state == TaskState.FAILED)
+    return session.scalar(waiting) or 0
+
+
 def prune(sessions: Sessions, *, keep: timedelta, now: datetime | None = None) -> int:
     """Delete what was last seen longer ago than `keep`, a few hundred rows at a time."""
     deleted = 0

@@ -12,6 +12,7 @@ from infra.relay import Relay
 from infra.settings import Settings, load_settings
 from infra.signs import Signs
 from infra.streams import Streams
+from infra.tally import Tally
 from shop.gateways.choice import open_gateway
 from shop.gateways.protocol import PaymentGateway
 from shop.sync import Supplier
@@ -65,6 +66,12 @@ def rung() -> Signs:
 
 
 @cache
+def tally() -> Tally:
+    """Open the counters that all workers share."""
+    return Tally(_hurried(settings().cache))
+
+
+@cache
 def journal() -> Journal:
     """Open the history of tasks."""
     return Journal(database().sessions)
@@ -104,7 +111,7 @@ def forget() -> None:
     """Drop what was inherited over a fork, without closing what the parent still uses."""
     if database.cache_info().currsize:
         database().engine.dispose(close=False)
-    for made in (database, bells, canaries, presence, rung, journal, relay, gateway):
+    for made in (database, bells, canaries, presence, rung, tally, journal, relay, gateway):
         made.cache_clear()
     forget_threads()
 

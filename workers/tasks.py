@@ -20,7 +20,8 @@ from infra import in_hand, trace
 from infra.in_hand import Thing
 from infra.redaction import redact, secrets_of
 from infra.tasks import Outcome, TaskState
-from workers import deps
+from workers import counters, deps
+from workers.counters import Ending
 
 # Headers of a message: who asked, when it was sent, and which failed task it tries again.
 REQUEST_ID, SENT_AT, RETRY_OF = "request_id", "sent_at", "retry_of"
@@ -39,6 +40,11 @@ class _Run:
     things: list[Thing] = field(default_factory=list)
     token: str = field(default_factory=lambda: token_hex(8))
 
+    @property
+    def took_s(self) -> float:
+        """How long it has taken so far."""
+        return time.monotonic() - self.began_s
+
     def outcome(self, state: TaskState, n: int = 0, **told: Any) -> Outcome:  # noqa: ANN401 - fields of Outcome
         """Say what became of the task itself, or of its n-th thing."""
         thing = self.things[n - 1] if n else None
@@ -54,7 +60,7 @@ class _Run:
             arguments=thing.arguments if thing else {},
             request_id=(thing.request_id if thing else None) or self.request_id,
             worker=_worker,
-            runtime_ms=round((time.monotonic() - self.began_s) * 1000),
+            runtime_ms=round(self.took_s * 1000),
             **told,
         )
 
@@ -114,6 +120,7 @@ def _take_up(things: Sequence[Thing]) -> None:
 def _succeed(**_kwargs: object) -> None:
     if _run is None:
         return
+    counters.count(_run.name, Ending.DONE, took_s=_run.took_s)
     outcomes = [
         _run.outcome(_state(thing), n, error=_clean(thing.error))
         for n, thing in enumerate(_run.things, start=1)
@@ -138,9 +145,11 @@ def _fail(
     }
     if _run is None or _run.task_id != task_id:
         # The parent tells of a child that was killed, which could tell nothing itself.
+        counters.count(sender.name, Ending.KILLED)
         told |= {"worker": _worker, "state": TaskState.FAILED}
         deps.journal().write_lost(Outcome(task_id, token_hex(8), sender.name, sender.queue, **told))
         return
+    counters.count(_run.name, Ending.FAILED, took_s=_run.took_s)
     if not _run.things:
         failed = _run.outcome(TaskState.FAILED, retry_of=_run.retry_of, **told)
         deps.journal().write(failed)

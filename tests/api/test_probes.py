@@ -1,9 +1,30 @@
 import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 
-from tests.api.conftest import Api
+from infra.redis import connect
+from infra.signs import CANARIES, Signs
+from tests.api.conftest import Api, Starter
+from tests.support.processes import PYTHON, Nursery, eventually, free_port
 from tests.support.valkey import Valkey
+from workers.queues import NAMES
+
+NEEDED = ["database", "tables", "broker", "streams", "cache"]
+QUEUES = [f"queue {name}" for name in NAMES]
+
+
+def age_canary(valkey: Valkey, queue: str, *, by_s: float) -> None:
+    """Let a queue's canary have sung so long ago."""
+    with valkey.client() as client:
+        text = client.hget(CANARIES, queue)
+        assert isinstance(text, str)
+        at = float(re.findall(r'"at":([0-9.e+]+)', text)[0])
+        client.hset(CANARIES, queue, text.replace(str(at), str(at - by_s)))
 
 
 def test_process_that_is_up_says_so(closed_api: Api) -> None:
@@ -14,31 +35,54 @@ def test_process_that_is_up_says_so(closed_api: Api) -> None:
 
 
 def test_ready_means_every_part_is(closed_api: Api, valkey: Valkey) -> None:
+    canaries = Signs(connect(valkey.url()), CANARIES)
+    for name in NAMES:
+        canaries.leave(name, worker="one@here")
     with closed_api.client() as client:
         answer = client.get("/readyz")
 
     assert answer.status_code == httpx.codes.OK
-    assert answer.json()["ready"] is True
-    assert list(answer.json()["parts"]) == ["database", "tables", "broker", "streams", "cache"]
+    assert (answer.json()["ready"], answer.json()["degraded"]) == (True, [])
+    assert list(answer.json()["parts"]) == NEEDED + QUEUES
     assert answer.headers["cache-control"] == "no-store"
 
 
-def test_part_that_fails_is_named_and_comes_back(closed_api: Api, valkey: Valkey) -> None:
+def test_part_that_fails_is_named_since_when_and_comes_back(
+    closed_api: Api, valkey: Valkey
+) -> None:
     valkey.stop()
     with closed_api.client() as client:
         without = client.get("/readyz")
+        later = client.get("/readyz").json()["parts"]
         valkey.start()
         again = client.get("/readyz")
 
     assert without.status_code == httpx.codes.SERVICE_UNAVAILABLE
     parts = without.json()["parts"]
-    assert [name for name, part in parts.items() if not part["ok"]] == [
-        "broker",
-        "streams",
-        "cache",
-    ]
+    assert [name for name in NEEDED if not parts[name]["ok"]] == ["broker", "streams", "cache"]
     assert parts["broker"]["detail"] == "Redis cannot be reached. Try again soon."
+    assert later["broker"]["since"] == parts["broker"]["since"]
     assert again.status_code == httpx.codes.OK
+    assert again.json()["parts"]["broker"]["since"] is None
+
+
+def test_queue_that_nobody_consumes_is_named_and_orders_are_still_taken(
+    closed_api: Api, valkey: Valkey
+) -> None:
+    canaries = Signs(connect(valkey.url()), CANARIES)
+    for name in NAMES:
+        canaries.leave(name, worker="one@here")
+    age_canary(valkey, "market", by_s=46)
+    with closed_api.client() as client:
+        answer = client.get("/readyz")
+        scraped = client.get("/metrics").text
+
+    assert answer.status_code == httpx.codes.OK
+    assert answer.json()["degraded"] == ["queue market"]
+    assert "No task has come through for 46 s" in answer.json()["parts"]["queue market"]["detail"]
+    assert 'tradepost_part_up{part="queue market"} 0.0' in scraped
+    assert 'tradepost_part_up{part="queue payments"} 1.0' in scraped
+    assert re.search(r'tradepost_canary_age_seconds\{queue="market"\} 46\.', scraped)
 
 
 def test_metrics_count_requests_by_route_not_by_path(closed_api: Api) -> None:
@@ -55,3 +99,57 @@ def test_metrics_count_requests_by_route_not_by_path(closed_api: Api) -> None:
     assert [route for route, _ in counted if "{" in route] == ["/users/{user_id}"]
     assert "12345" not in text
     assert "tradepost_http_request_duration_seconds_bucket" in text
+
+
+def test_metrics_are_given_while_servers_are_away(closed_api: Api, valkey: Valkey) -> None:
+    valkey.stop()
+    with closed_api.client() as client:
+        text = client.get("/metrics").text
+    valkey.start()
+
+    assert 'tradepost_part_up{part="broker"} 0.0' in text
+    assert "tradepost_due_rows" in text
+    assert "tradepost_queue_depth" not in text
+
+
+@pytest.fixture
+def two_processes(
+    nursery: Nursery, api_of: Starter, closed_api: Api, valkey: Valkey, tmp_path: Path
+) -> Iterator[str]:
+    """An API of two processes behind one port, which share a folder for what they count."""
+    port = free_port()
+    settings = {
+        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path),
+        "AUTH_MODE": "open",
+        "DATABASE_URL": closed_api.database_url,
+        "BROKER_URL": valkey.url(),
+        "API_PORT": str(port),
+        "LOG_FORMAT": "json",
+    }
+    with nursery.group():
+        child = nursery.start(
+            "twins",
+            [PYTHON, "-m", "uvicorn", "api.main:app", "--port", str(port), "--workers", "2"],
+            env=settings,
+        )
+        url = f"http://127.0.0.1:{port}"
+
+        def is_up() -> bool:
+            with suppress(httpx.HTTPError):
+                return httpx.get(f"{url}/healthz", trust_env=False).is_success
+            return False
+
+        child.wait_until(is_up)
+        yield url
+
+
+def test_processes_of_one_port_count_together(two_processes: str) -> None:
+    for _ in range(20):
+        httpx.get(f"{two_processes}/auth/ping", trust_env=False)
+
+    def counted() -> Any:
+        text = httpx.get(f"{two_processes}/metrics", trust_env=False).text
+        pings = r'tradepost_http_requests_total\{method="GET",route="/auth/ping",status="200"\} 20'
+        return re.search(pings, text) and "tradepost_due_rows" in text
+
+    eventually(counted)
