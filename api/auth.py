@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from fastapi import APIRouter, Depends, Request, Response, status
+from fastapi import APIRouter, Depends, Response, status
 from fastapi.security import OAuth2PasswordRequestForm
 from pydantic import AfterValidator, BaseModel, EmailStr, Field, SecretStr, WithJsonSchema
 
@@ -15,13 +15,13 @@ from accounts.signin import BadCredentials, WrongPassword
 from accounts.tables import NAME_LENGTH, Role
 from accounts.tokens import BadToken, TokenExpired, TokenRevoked
 from accounts.users import EmailTaken, Profile, UserNotFound
-from api import access
 from api.bodies import Body, Line
 from api.deps import (
     Address,
     CurrentCaller,
     Kept,
     Reads,
+    SentToken,
     TokenRequired,
 )
 from api.errors import problems
@@ -190,14 +190,11 @@ def me(caller: CurrentCaller, reads: Reads) -> UserOut:
     status_code=status.HTTP_204_NO_CONTENT,
     responses=problems(TokenRequired, BadToken, TokenExpired),
 )
-def sign_out(request: Request, kept: Kept) -> None:
+def sign_out(token: SentToken, kept: Kept) -> None:
     """End the sign-in that this request's access token comes from, at once and everywhere.
 
     A repeat is answered alike.
     """
-    token = access.sent_token(request)
-    if token is None:
-        raise TokenRequired
     transact(
         kept.database.sessions,
         lambda session: signin.sign_out(session, kept.gate.signing, token),

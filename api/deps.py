@@ -208,6 +208,19 @@ async def _admin(caller: CurrentCaller) -> Caller:
     return caller
 
 
+async def _sent_token(request: Request, _declared: Annotated[str | None, Depends(_token)]) -> str:
+    token = access.sent_token(request)
+    if token is None:
+        raise TokenRequired
+    return token
+
+
+NEED_A_TOKEN = frozenset({_current_caller, _sent_token})
+NEED_A_ROLE = frozenset({_operator, _admin})
+
+SentToken = Annotated[str, Depends(_sent_token)]
+"""The access token as it was sent, sound or not; 401 if there is none."""
+
 Operator = Annotated[Caller, Depends(_operator)]
 """Who is asking, an operator or admin; else 403."""
 

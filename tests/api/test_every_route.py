@@ -111,6 +111,13 @@ def symbol(world: World, owner: Person) -> str:
     return f"T{next(_numbers)}"
 
 
+def queue_name(world: World, owner: Person) -> str:
+    """Name a queue that is not paused, whatever a row before has done to it."""
+    with world.api.client(world.operator.token) as client:
+        client.post("/queues/market/resume")
+    return "market"
+
+
 def body(**fields: Any) -> Make:
     def always(world: World, owner: Person) -> dict[str, Any]:
         return fields
@@ -133,7 +140,7 @@ TARGETS: dict[str, Make] = {
     "user_id": user_id,
     "run_id": named(NEVER),
     "gateway": named("sandbox"),
-    "name": named("market"),
+    "name": queue_name,
     "symbol": symbol,
 }
 
@@ -313,6 +320,24 @@ def test_every_route_has_one_row() -> None:
     rows = [row.call for row in ROUTES]
 
     assert sorted(rows) == sorted(document_calls())
+
+
+def test_document_asks_for_a_token_where_the_call_does() -> None:
+    document = create_app().openapi()
+    asking = {
+        f"{method.upper()} {path}"
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if operation.get("security") and {} not in operation["security"]
+    }
+
+    refusing = {
+        row.call
+        for row in ROUTES
+        if row.answers()["nobody"] == 401 and row.answers()["admin"] != 401
+    }
+
+    assert asking == refusing
 
 
 def test_nothing_is_served_beside_the_document() -> None:
