@@ -184,6 +184,15 @@ def test_an_unknown_symbol_is_not_found(api: httpx.Client, finnhub: Sandbox) -> 
         ("quotes", {"symbols": "AAPL,\u017f"}),
         ("quotes", {"symbols": ",".join(["AAPL"] * 101)}),
         ("quotes", {"symbols": "AAPL", "max_age_s": "-1"}),
+        ("search", {}),
+        ("search", {"q": " "}),
+        ("search", {"q": "A" * 65}),
+        ("search", {"q": "a\nb"}),
+        ("search", {"q": "a\x00"}),
+        ("search", {"q": "\u202eabc"}),
+        ("search", {"q": "<script>"}),
+        ("watchlist/" + "A" * 33, {}),
+        ("watchlist/AAPL%0d%0a", {}),
         ("company", {}),
         ("company", {"symbol": "A B"}),
         ("crypto", {"symbol": "B" * 33}),
@@ -275,3 +284,67 @@ def test_news_of_no_company_are_told(api: httpx.Client, finnhub: Sandbox) -> Non
 
     assert answer.status_code == 200
     assert answer.json()[0]["headline"]
+
+
+def test_symbols_are_found_by_name(api: httpx.Client, finnhub: Sandbox) -> None:
+    first, again = (api.get("/market/search", params={"q": q}) for q in ("apple", " APPLE  "))
+
+    shown = first.json()
+    assert [match["symbol"] for match in shown["result"]] == ["AAPL"]
+    assert (shown["query"], shown["stale"], shown["source"]) == ("APPLE", False, "simulated")
+    assert again.json()["result"] == shown["result"]
+    assert finnhub.calls("finnhub", path="/search") == 1
+
+
+def test_a_search_that_finds_nothing_is_an_answer(api: httpx.Client, finnhub: Sandbox) -> None:
+    answer = api.get("/market/search", params={"q": "no such company"})
+
+    assert (answer.status_code, answer.json()["result"]) == (200, [])
+
+
+def test_a_stranger_may_search_for_ten_things(api: httpx.Client, finnhub: Sandbox) -> None:
+    stranger = {"X-Forwarded-For": "203.0.113.9"}
+    answers = [
+        api.get("/market/search", params={"q": f"thing {n}"}, headers=stranger).status_code
+        for n in range(11)
+    ]
+
+    # Other tests have come from this address before.
+    assert answers[-1] == 429
+    assert set(answers) <= {200, 429}
+
+
+def test_the_status_tells_who_is_open_and_what_is_left(api: httpx.Client, finnhub: Sandbox) -> None:
+    api.get("/market/forex", params={"base": "GBP"})
+
+    shown = api.get("/market/status").json()
+
+    exchanges = {one["exchange"]: one for one in shown["exchanges"]}
+    assert exchanges.keys() == {"US", "FOREX", "CRYPTO"}
+    assert exchanges["CRYPTO"]["is_open"] is True
+    assert exchanges["CRYPTO"]["next_close"] is None
+    assert exchanges["US"]["next_open"] > shown["at"]
+    assert len(shown["holidays"]) == 10
+    budget = shown["budget"]
+    assert budget["per_minute"] == 60_000
+    assert budget["calls_left"] < 60_000
+    assert budget["lanes"]["interactive"]["calls_last_minute"] >= 1
+    assert budget["lanes"].keys() == {"interactive", "scheduled", "backfill"}
+    assert budget["breaker"] == {"state": "closed", "reason": None, "closes_in_s": 0}
+    assert [one["what"] for one in shown["not_in_plan"]] == ["/forex/rates any"]
+
+
+def test_metrics_tell_the_same(api: httpx.Client, finnhub: Sandbox) -> None:
+    api.get("/market/forex", params={"base": "CHF"})
+
+    told = api.get("/metrics").text
+
+    for line in (
+        'tradepost_finnhub_calls_left{lane="interactive"}',
+        'tradepost_finnhub_calls_last_minute{lane="scheduled"}',
+        'tradepost_finnhub_calls_total{lane="backfill"}',
+        'tradepost_finnhub_answers_total{answer="ok"}',
+        "tradepost_finnhub_breaker_open 0.0",
+        'tradepost_finnhub_not_in_plan{what="/forex/rates any"} 1.0',
+    ):
+        assert line in told

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
@@ -8,10 +9,14 @@ import sqlalchemy as sa
 from infra.budget import Lane
 from infra.db import Database, open_database
 from infra.outbox import Event
-from market import forex
+from market import forex, quotes, references
 from market.drain import drain
+from market.hours import Hours
 from market.models import ForexRate, News, Quote
 from market.refresh import Desk
+from market.sessions import Session as TradingSession
+from market.symbols import SymbolClass
+from tests.support.figures import make_figures
 from tests.support.processes import free_port
 from tests.support.sandbox import Sandbox
 from tests.support.valkey import Valkey
@@ -236,6 +241,71 @@ def test_a_small_budget_gives_some_rates_now_and_wants_the_rest_in_the_backgroun
     assert outcome == {"code": "ok"}
     assert document is not None
     assert document["complete"] is False
+
+
+def test_what_the_stream_of_trades_keeps_fresh_is_served_where_the_plan_lacks_it(
+    desk: Desk, sandbox: Sandbox, database: Database
+) -> None:
+    sandbox.fault("finnhub", "no_access")
+    now = datetime.now(UTC)
+    for symbol, age_s in (("BINANCE:BTCUSDT", 5), ("BINANCE:ETHUSDT", 500)):
+        at = now - timedelta(seconds=age_s)
+        with database.sessions.begin() as session:
+            quotes.save(
+                session, symbol=symbol, figures=make_figures(at), source="simulated", now=at
+            )
+
+    assert serve(desk, "quote BINANCE:BTCUSDT") == {"code": "ok"}
+    assert serve(desk, "quote BINANCE:ETHUSDT")["code"] == "no_access"
+
+
+def test_what_describes_the_market_is_kept(
+    desk: Desk, sandbox: Sandbox, database: Database
+) -> None:
+    names = ["status US", "holidays US", "symbols binance", "symbols oanda"]
+
+    outcomes = [serve(desk, name) for name in names]
+
+    hours = Hours()
+    with database.reads() as session:
+        references.read_hours(session, hours)
+        coins = references.list_symbols(session, "binance")
+        kept = references.map_fetched_at(session, names)
+    assert outcomes == [{"code": "ok"}] * 4
+    assert kept.keys() == set(names)
+    assert hours.session(SymbolClass.EQUITY) is TradingSession.REGULAR
+    assert len(hours.calendar.listed) > 20
+    assert "BINANCE:BTCUSDT" in {coin.symbol for coin in coins}
+
+
+def test_a_glitch_leaves_the_holidays_as_they_were(
+    desk: Desk, sandbox: Sandbox, database: Database, valkey: Valkey
+) -> None:
+    serve(desk, "holidays US")
+    forget_outcomes(valkey)
+    sandbox.fault("finnhub", "garbage")
+
+    outcome = serve(desk, "holidays US")
+
+    with database.reads() as session:
+        assert references.find(session, "holidays US") is not None
+    assert outcome["code"] == "market_unavailable"
+
+
+def test_a_search_finds_coins_of_the_lists_too(desk: Desk) -> None:
+    serve(desk, "symbols binance")
+
+    serve(desk, "search BTC%2FUSDT")
+
+    found = desk.cache.find("market:answer:search BTC%2FUSDT")
+    assert found is not None
+    assert found["query"] == "BTC/USDT"
+    assert [match["symbol"] for match in found["result"]] == ["BINANCE:BTCUSDT"]  # type: ignore[attr-defined] # a list
+
+
+def test_an_unknown_exchange_costs_nothing(desk: Desk, sandbox: Sandbox) -> None:
+    assert serve(desk, "symbols nyse")["code"] == "unknown_symbol"
+    assert sandbox.calls("finnhub") == 0
 
 
 def test_an_unknown_currency_is_told(desk: Desk) -> None:
