@@ -3,6 +3,13 @@ RUN python -m venv /venv
 COPY requirements.txt .
 RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
 
+FROM node:20-slim AS dashboard
+WORKDIR /web
+COPY web/package.json web/package-lock.json ./
+RUN npm ci --no-audit --no-fund
+COPY web ./
+RUN npm run build
+
 FROM python:3.11-slim
 # One user for every process, without a home or a shell; named volumes on /data become its own.
 RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin tradepost \
@@ -24,6 +31,7 @@ COPY migrations migrations/
 COPY sandbox sandbox/
 COPY shop shop/
 COPY workers workers/
+COPY --from=dashboard /web/dist web/dist/
 RUN python -m compileall -q .
 USER tradepost
 EXPOSE 8012

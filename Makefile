@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+DASHBOARD := web/dist/index.html
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links
 # A virtual environment whose Python was removed is no environment.
@@ -21,7 +22,7 @@ help: ## Say what there is
 	@echo "Tradepost: make TARGET"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(INSTALLED) ## Start everything on this machine; Ctrl-C stops it
+run: $(INSTALLED) $(DASHBOARD) ## Start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/python -m cli up
 
 install: ## Install the pinned requirements into .venv, again if they are there
@@ -58,6 +59,9 @@ $(INSTALLED): requirements.txt
 $(INSTALLED_DEV): requirements-dev.txt
 	@$(call install,requirements-dev.txt,$@)
 	@touch $(INSTALLED)
+
+$(DASHBOARD): $(shell find web/src web/public web/scripts web/*.json web/*.ts web/index.html -type f ! -name schema.d.ts)
+	@$(BIN)/python -m cli.dashboard
 
 # The tests run their own MariaDB. Only its programs are needed, no service.
 mariadb:

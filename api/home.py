@@ -6,9 +6,9 @@ from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from api import VERSION
+from api import VERSION, dashboard
 from api.deps import AppSettings
 from infra.settings import AuthMode, Settings
 from market.questions import Market
@@ -25,6 +25,7 @@ class Home(BaseModel):
     auth_mode: AuthMode
     market: Source
     payments: Literal["simulated", "live"]
+    fee_rate: str = Field(description="The fee's share of a price, exact, as in `0.20`.")
     links: dict[str, str]
 
     @classmethod
@@ -35,6 +36,7 @@ class Home(BaseModel):
             auth_mode=settings.auth_mode,
             market=market,
             payments=_PAYMENTS.get(settings.payment_gateway, "live"),
+            fee_rate=format(settings.fee_rate, "f"),
             links={
                 "docs": "/docs",
                 "openapi": "/openapi.json",
@@ -59,7 +61,9 @@ async def home(request: Request, settings: AppSettings) -> Response:
     market: Market = request.app.state.market
     shown = Home.of(settings, market=await market.find_source())
     if "text/html" in request.headers.get("accept", ""):
-        return HTMLResponse(_page(shown), headers={"Vary": "Accept"})
+        return dashboard.find_page(settings) or HTMLResponse(
+            _page(shown), headers={"Vary": "Accept"}
+        )
     return JSONResponse(shown.model_dump(mode="json"), headers={"Vary": "Accept"})
 
 
@@ -71,6 +75,7 @@ def _page(shown: Home) -> str:
         "Access": shown.auth_mode,
     }
     return _PAGE.substitute(
+        dashboard=escape(dashboard.HOW_TO_GET_IT),
         facts="".join(f"<dt>{name}<dd>{escape(value)}" for name, value in facts.items()),
         links="".join(
             f'<li><a href="{escape(url)}">{_LABELS.get(name, name)}</a> <code>{escape(url)}</code>'
@@ -107,6 +112,7 @@ _PAGE = Template("""<!doctype html>
 </style>
 <h1>Tradepost</h1>
 <p>A shop and a market-data feed on Celery, MySQL and Redis Streams.</p>
+<p>$dashboard</p>
 <dl>$facts</dl>
 <h2>Where to go</h2>
 <ul>$links</ul>

@@ -17,6 +17,7 @@ from api import (
     audit,
     auth,
     candles,
+    dashboard,
     deps,
     errors,
     event_history,
@@ -59,7 +60,7 @@ from workers.app import hurry_for_requests
 _ROUTERS = (
     quotes, market, market_search, market_status, watchlist, candles, history, stock, syncs,
     products, orders, order_changes, refunds, reconciliation, webhooks, payments, tasks, queues,
-    events, event_history, event_tickets, asyncapi, auth, users, audit, probes, home,
+    events, event_history, event_tickets, asyncapi, auth, users, audit, probes, home, dashboard,
 )  # fmt: skip
 # What runs beside the requests as long as the process does.
 _COMPANIONS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (

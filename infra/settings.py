@@ -100,6 +100,7 @@ class Settings(BaseSettings):
     event_streams_per_caller: int = Field(50, ge=1)
 
     data_dir: Path = Path("var")
+    dashboard_dir: Path = Path("web/dist")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "json", "console"] = "auto"
     heartbeat_file: Path | None = None

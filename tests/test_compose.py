@@ -260,7 +260,7 @@ def test_images_are_pinned(services: dict[str, Service]) -> None:
     bases = {words[1] for words in _instructions("FROM")}
 
     assert images == {"mysql:8.4", "redis:7"}
-    assert bases == {"python:3.11-slim"}
+    assert bases == {"python:3.11-slim", "node:20-slim"}
 
 
 def test_the_image_is_built_by_a_service_that_all_others_wait_for(

@@ -1,0 +1,75 @@
+/** One live stream for the whole page; pages listen in. */
+
+import { useQueryClient } from "@tanstack/react-query";
+import { createContext, type ReactNode, useContext, useEffect, useEffectEvent, useMemo, useRef, useState } from "react";
+import { accessToken, renewToken } from "../api/token";
+import { applyEntry, askAgain } from "./cache";
+import { type Entry, LiveStream, type LiveState, type Notice } from "./stream";
+
+type Listener = (told: { entry: Entry } | { notice: Notice }) => void;
+
+interface Live {
+  state: LiveState;
+  listen: (listener: Listener) => () => void;
+}
+
+const LiveContext = createContext<Live>({ state: "connecting", listen: () => () => undefined });
+
+const MARKET = "market.quotes,market.crypto,market.forex,market.news,market.companies";
+const TOPICS = { nobody: `products,${MARKET}`, user: `orders,payments,products,${MARKET}` };
+
+/** Who is looking decides which topics may be followed; another person means another stream. */
+export function LiveProvider({ person, isOperator, children }: { person: number | null; isOperator: boolean; children: ReactNode }) {
+  const cache = useQueryClient();
+  const [state, setState] = useState<LiveState>("connecting");
+  const listeners = useRef(new Set<Listener>());
+
+  useEffect(() => {
+    const topics = person === null ? TOPICS.nobody : isOperator ? `${TOPICS.user},tasks` : TOPICS.user;
+    const tell: Listener = (told) => {
+      for (const listener of listeners.current) listener(told);
+    };
+    const stream = new LiveStream({
+      url: (cursor) => `/events?${new URLSearchParams({ topics, ...(cursor && { cursor }) })}`,
+      headers: () => {
+        const token = accessToken();
+        return token ? { Authorization: `Bearer ${token}` } : ({} as Record<string, string>);
+      },
+      onEntry: (entry) => {
+        applyEntry(cache, entry);
+        tell({ entry });
+      },
+      onNotice: (notice) => {
+        askAgain(cache);
+        tell({ notice });
+      },
+      onState: setState,
+      renew: renewToken,
+    });
+    stream.start();
+    return () => stream.stop();
+  }, [cache, person, isOperator]);
+
+  const live = useMemo<Live>(
+    () => ({
+      state,
+      listen: (listener) => {
+        listeners.current.add(listener);
+        return () => listeners.current.delete(listener);
+      },
+    }),
+    [state],
+  );
+  return <LiveContext value={live}>{children}</LiveContext>;
+}
+
+export function useLiveState(): LiveState {
+  return useContext(LiveContext).state;
+}
+
+/** Hear each entry as it comes. `listener` may change from one rendering to the next. */
+export function useEntries(listener: Listener): void {
+  const { listen } = useContext(LiveContext);
+  const hear = useEffectEvent(listener);
+  useEffect(() => listen((told) => hear(told)), [listen]);
+}

@@ -1,0 +1,26 @@
+/** How far a figure can be trusted: how old it is, where it is from, and whether it is stale. */
+
+import { Ago } from "../ui/text";
+
+interface Fresh {
+  as_of: string;
+  source: string;
+  stale: boolean;
+  session?: string;
+}
+
+const SESSIONS: Record<string, string> = { closed: "market closed", "pre-market": "before hours", "post-market": "after hours" };
+
+export function Marks({ of }: { of: Fresh }) {
+  return (
+    <span className="d-inline-flex flex-wrap gap-1 align-items-center">
+      {of.stale && <span className="mark mark-stale">stale</span>}
+      {of.source !== "finnhub" && <span className="mark">{of.source}</span>}
+      {of.session && SESSIONS[of.session] && <span className="mark">{SESSIONS[of.session]}</span>}
+    </span>
+  );
+}
+
+export function Age({ of }: { of: Fresh }) {
+  return <Ago time={of.as_of} />;
+}

@@ -1,0 +1,131 @@
+/** The receipt: it turns from pending to paid to completed by itself, and says why when it does not. */
+
+import { useMutation } from "@tanstack/react-query";
+import { useState } from "react";
+import { Link, useParams } from "react-router";
+import type { Order } from "../api/client";
+import { useSession } from "../app/session";
+import { useToast } from "../app/toasts";
+import { Failure, PageHead, Shown } from "../ui/states";
+import { Ago, Money, Status } from "../ui/text";
+import { cancelOrder, explain, explainReason, useOrder, useTimeline } from "./orders";
+import { RefundDialog } from "./RefundDialog";
+import { Steps } from "./Steps";
+
+export function OrderPage() {
+  const id = Number(useParams()["id"]);
+  const order = useOrder(id);
+  return <Shown of={order}>{(found) => <Receipt order={found} />}</Shown>;
+}
+
+function Receipt({ order }: { order: Order }) {
+  const timeline = useTimeline(order.id);
+  const reason = timeline.data?.attempts.at(-1)?.reason;
+  return (
+    <>
+      <PageHead title={`Order #${order.id}`} lead={<>Placed <Ago time={order.created_at} /></>}>
+        <Actions order={order} />
+      </PageHead>
+      <div className="columns">
+        <div>
+          <section className="panel" aria-live="polite" aria-label="State">
+            <p className="fs-5 mb-1">
+              <Status name={order.status} />
+            </p>
+            <p className="mb-0 text-secondary">
+              {explain(order.status)} {order.status === "payment_failed" && reason && explainReason(reason)}
+            </p>
+          </section>
+          <section className="panel panel-flush table-scroll" aria-label="Goods">
+            <Goods order={order} />
+          </section>
+        </div>
+        <section className="panel" aria-label="What happened">
+          <h2>What happened</h2>
+          <Shown of={timeline}>{(found) => <Steps timeline={found} />}</Shown>
+        </section>
+      </div>
+    </>
+  );
+}
+
+function Goods({ order }: { order: Order }) {
+  return (
+    <table className="table">
+      <thead>
+        <tr>
+          <th>Product</th>
+          <th className="right">Quantity</th>
+          <th className="right">Price</th>
+          <th className="right">Fee</th>
+          <th className="right">Sum</th>
+        </tr>
+      </thead>
+      <tbody>
+        {order.items.map((line) => (
+          <tr key={line.product_id}>
+            <td>
+              <Link to={`/app/shop/${line.product_id}`}>{line.name}</Link>
+            </td>
+            <td className="right num">{line.quantity}</td>
+            <td className="right">
+              <Money amount={line.unit_price} currency={order.currency} />
+            </td>
+            <td className="right">
+              <Money amount={line.unit_fee} currency={order.currency} />
+            </td>
+            <td className="right">
+              <Money amount={line.line_total} currency={order.currency} />
+            </td>
+          </tr>
+        ))}
+        <Sum label="Goods" amount={order.subtotal} order={order} />
+        <Sum label="Fee" amount={order.fee} order={order} />
+        <Sum label="Total" amount={order.total} order={order} strong />
+        {order.refunded > 0 && <Sum label="Given back" amount={-order.refunded} order={order} />}
+      </tbody>
+    </table>
+  );
+}
+
+function Sum({ label, amount, order, strong }: { label: string; amount: number; order: Order; strong?: boolean }) {
+  return (
+    <tr>
+      <td colSpan={4} className={strong ? "right fw-semibold" : "right text-secondary"}>
+        {label}
+      </td>
+      <td className="right">
+        <Money amount={amount} currency={order.currency} {...(strong && { strong })} />
+      </td>
+    </tr>
+  );
+}
+
+const CANCELLABLE = new Set(["pending", "payment_unknown"]);
+const REFUNDABLE = new Set(["paid", "completed"]);
+
+function Actions({ order }: { order: Order }) {
+  const [isRefunding, setRefunding] = useState(false);
+  const { isOperator } = useSession();
+  const say = useToast();
+  const cancel = useMutation({
+    mutationFn: () => cancelOrder(order.id),
+    onSuccess: () => say(`Order #${order.id} is cancelled.`),
+  });
+  return (
+    <>
+      {cancel.error && <Failure error={cancel.error} />}
+      {CANCELLABLE.has(order.status) && (
+        <button type="button" className="btn btn-outline-danger" disabled={cancel.isPending} onClick={() => cancel.mutate()}>
+          Cancel order
+        </button>
+      )}
+      {isOperator && REFUNDABLE.has(order.status) && order.refunded < order.total && (
+        <button type="button" className="btn btn-outline-secondary" onClick={() => setRefunding(true)}>
+          Refund
+        </button>
+      )}
+      {isRefunding && <RefundDialog order={order} onClose={() => setRefunding(false)} />}
+    </>
+  );
+}

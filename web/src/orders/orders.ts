@@ -1,0 +1,83 @@
+/** Queries and commands about orders. */
+
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { api, type Order, type Schemas, unwrap, unwrapPage } from "../api/client";
+import { keys } from "../api/keys";
+
+export type OrderStatus = Schemas["OrderStatus"];
+export type Timeline = Schemas["TimelineOut"];
+
+export const STATUSES: OrderStatus[] = [
+  "pending",
+  "payment_unknown",
+  "paid",
+  "completed",
+  "payment_failed",
+  "expired",
+  "cancelled",
+  "refunding",
+  "refunded",
+];
+
+export function useOrders(status: OrderStatus | null) {
+  return useInfiniteQuery({
+    queryKey: keys.orders({ status }),
+    queryFn: ({ pageParam }) =>
+      unwrapPage<Order>(api.GET("/orders/", { params: { query: { ...(status && { status }), ...(pageParam && { cursor: pageParam }) } } })),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.next,
+  });
+}
+
+export function useOrder(id: number) {
+  return useQuery({
+    queryKey: keys.order(id),
+    queryFn: () => unwrap<Order>(api.GET("/orders/{order_id}", { params: { path: { order_id: id } } })),
+  });
+}
+
+export function useTimeline(id: number) {
+  return useQuery({
+    queryKey: keys.timeline(id),
+    queryFn: () => unwrap<Timeline>(api.GET("/orders/{order_id}/timeline", { params: { path: { order_id: id } } })),
+  });
+}
+
+export function cancelOrder(id: number): Promise<Order> {
+  return unwrap<Order>(api.POST("/orders/{order_id}/cancel", { params: { path: { order_id: id } } }));
+}
+
+export function refundOrder(id: number, amount: number | null, reason: string, restock: boolean, key: string) {
+  return unwrap<Schemas["RefundOut"]>(
+    api.POST("/orders/{order_id}/refunds", {
+      params: { path: { order_id: id }, header: { "idempotency-key": key } },
+      body: { ...(amount !== null && { amount }), reason, restock },
+    }),
+  );
+}
+
+const EXPLAINED: Record<OrderStatus, string> = {
+  pending: "The order is placed and its goods are held. The payment is under way.",
+  payment_unknown: "The bank's answer was lost. The gateway is asked until it is known; nothing is charged twice.",
+  paid: "The payment is in. The goods leave in a moment.",
+  completed: "Paid, and the goods are on their way.",
+  payment_failed: "The payment was declined. Nothing was charged, and the goods are free again.",
+  expired: "The payment did not come in time. The goods are free again.",
+  cancelled: "The order was cancelled before it was paid.",
+  refunding: "The money is on its way back.",
+  refunded: "The money was given back.",
+};
+
+export function explain(status: OrderStatus): string {
+  return EXPLAINED[status];
+}
+
+const REASONS: Record<string, string> = {
+  card_declined: "The bank declined the card.",
+  insufficient_funds: "There is not enough money on the card.",
+  expired_card: "The card has expired.",
+};
+
+export function explainReason(reason: string): string {
+  return REASONS[reason] ?? `Reason: ${reason.replaceAll("_", " ")}.`;
+}

@@ -1,0 +1,82 @@
+/** Who one is here, and how to change the password or leave. */
+
+import { useMutation } from "@tanstack/react-query";
+import { useState } from "react";
+import { useNavigate } from "react-router";
+import { api, Problem, unwrap } from "../api/client";
+import { dropToken } from "../api/token";
+import { useSession } from "../app/session";
+import { useToast } from "../app/toasts";
+import { Field } from "../ui/Field";
+import { inWords } from "../ui/format";
+import { Failure, PageHead } from "../ui/states";
+import { Ago } from "../ui/text";
+
+export function ProfilePage() {
+  const { person, isOpen, signOut } = useSession();
+  const navigate = useNavigate();
+  if (!person) return null;
+  return (
+    <>
+      <PageHead title={person.name} lead={person.email}>
+        {!isOpen && (
+          <button type="button" className="btn btn-outline-secondary" onClick={() => void signOut().then(() => navigate("/app/market"))}>
+            Sign out
+          </button>
+        )}
+      </PageHead>
+      <div className="columns">
+        {isOpen ? (
+          <p className="panel mb-0">This run is open: whoever calls from this machine is the demo admin, without a password. Start it with AUTH_MODE=required to have accounts.</p>
+        ) : (
+          <PasswordForm />
+        )}
+        <section className="panel" aria-label="Account">
+          <dl className="facts">
+            <dt>Role</dt>
+            <dd>{inWords(person.role)}</dd>
+            <dt>Number</dt>
+            <dd className="num">{person.id}</dd>
+            <dt>Since</dt>
+            <dd>
+              <Ago time={person.created_at} />
+            </dd>
+          </dl>
+        </section>
+      </div>
+    </>
+  );
+}
+
+function PasswordForm() {
+  const [current, setCurrent] = useState("");
+  const [wanted, setWanted] = useState("");
+  const say = useToast();
+  const change = useMutation({
+    mutationFn: () => unwrap(api.POST("/auth/password", { body: { current_password: current, new_password: wanted } })),
+    onSuccess: () => {
+      say("The password is changed. Sign in again, here and elsewhere.");
+      dropToken();
+    },
+  });
+  const problem = change.error instanceof Problem ? change.error : null;
+  return (
+    <form
+      className="panel d-grid gap-3"
+      onSubmit={(event) => {
+        event.preventDefault();
+        change.mutate();
+      }}
+    >
+      <h2 className="mb-0">Password</h2>
+      <Field label="Current password" type="password" value={current} onChange={setCurrent} autoComplete="current-password" error={problem?.of("current_password")} required />
+      <Field label="New password" type="password" value={wanted} onChange={setWanted} autoComplete="new-password" error={problem?.of("new_password")} help="It ends every other session of yours." required />
+      {change.error && !problem?.body.errors?.length && <Failure error={change.error} />}
+      <div>
+        <button type="submit" className="btn btn-primary" disabled={change.isPending}>
+          Change password
+        </button>
+      </div>
+    </form>
+  );
+}
