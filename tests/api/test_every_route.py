@@ -112,9 +112,9 @@ def symbol(world: World, owner: Person) -> str:
 
 
 def queue_name(world: World, owner: Person) -> str:
-    """Name a queue that is not paused, whatever a row before has done to it."""
+    """Name a queue that is paused, whatever a row before has done to it."""
     with world.api.client(world.operator.token) as client:
-        client.post("/queues/market/resume")
+        client.post("/queues/market/pause", json={"reason": "a test"})
     return "market"
 
 

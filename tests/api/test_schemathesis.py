@@ -44,7 +44,6 @@ REFUSALS = ["400", "401", "403", "404", "405", "406", "409", "410", "412", "413"
 MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
 # Far from the small ids that are generated: the requests may remove and disable whom they find.
 ADMIN_ID = 7_000_000_001
-UNLIMITED: Any = {"per_minute": None, "per_second": None}
 
 
 class Tried:
@@ -88,13 +87,13 @@ def tried(
     sandbox = Sandbox(nursery, tmp_path_factory.mktemp("sandbox"))
     # Thousands of symbols are asked for: what is tried here is not the budget.
     limits = f"{sandbox.finnhub_url.removesuffix('/api/v1')}/admin/limits"
-    requests.post(limits, json=UNLIMITED, timeout=10)
+    requests.post(limits, json={"per_minute": None, "per_second": None}, timeout=10)
     env = {**sandbox.env(), "FINNHUB_PER_MINUTE": "100000", "FINNHUB_PER_SECOND": "10000"}
     api = api_of("required", **env)
     servers = {"DATABASE_URL": api.database_url, "BROKER_URL": valkey_server.url()}
     Fleet(nursery, {**env, **servers}, tmp_path_factory.mktemp("worker")).worker()
     made = Tried(api)
-    thing = {"name": "Thing", "price": 5}
+    thing: Any = {"name": "Thing", "price": 5}
     requests.post(f"{api.url}/products/", json=thing, headers=made.headers, timeout=10)
     yield made
     made.close()
