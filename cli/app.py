@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import typer
 
-from cli import doctor, events, migrate, payments, up, users
+from cli import doctor, events, held, migrate, payments, up, users
 from infra.errors import AppError, Misconfigured
 
 _START_FAULT, _SETTINGS_FAULT = 1, 2
@@ -22,6 +22,13 @@ app.command()(up.up)
 app.command()(migrate.migrate)
 app.command()(doctor.doctor)
 app.add_typer(users.app, name="users")
+for name, command in (
+    ("held", held.held),
+    ("ask", held.ask),
+    ("settle", held.settle),
+    ("settle-refund", held.settle_refund),
+):
+    payments.payments.command(name)(command)
 app.add_typer(payments.payments, name="payments")
 app.add_typer(events.app, name="events")
 

@@ -23,11 +23,6 @@ class NotADay(Invalid):
         super().__init__(f"{text} is no day: write it as 2026-01-31.")
 
 
-@payments.callback()
-def tradepost_payments() -> None:
-    """Keep the names of the commands, also while there is only one."""
-
-
 @payments.command()
 def reconcile(
     day: Annotated[str, typer.Option(help="A day (UTC), as 2026-01-31; today if left out.")] = "",

@@ -22,12 +22,13 @@ _REASON_LENGTH = 200
 
 
 class Operation(StrEnum):
-    """What was asked of the gateway."""
+    """What was asked of the gateway; `by_hand` is what a person found out there."""
 
     CHARGE = "charge"
     FIND_CHARGE = "find_charge"
     REFUND = "refund"
     FIND_REFUND = "find_refund"
+    BY_HAND = "by_hand"
 
 
 class GatewayCall(Base):

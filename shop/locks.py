@@ -63,6 +63,18 @@ def lock(session: Session, order_id: int, *, user_id: int | None) -> LockedOrder
         OrderNotFound: it does not exist, or is another's.
         PaymentUnknown: the gateway must be asked before anything else is done.
     """
+    locked = lock_in_doubt(session, order_id, user_id=user_id)
+    if locked.status is OrderStatus.PAYMENT_UNKNOWN:
+        raise PaymentUnknown(order_id)
+    return locked
+
+
+def lock_in_doubt(session: Session, order_id: int, *, user_id: int | None = None) -> LockedOrder:
+    """Lock an order as `lock` does, also while it is unknown if it has been paid.
+
+    Raises:
+        OrderNotFound: it does not exist, or is another's.
+    """
     owner = session.scalar(sa.select(Order.user_id).where(Order.id == order_id))
     if owner is None or user_id not in (None, owner):
         raise OrderNotFound(order_id)
@@ -70,14 +82,11 @@ def lock(session: Session, order_id: int, *, user_id: int | None) -> LockedOrder
     paid = sa.select(payment).where(payment.c.order_id == order_id)
     wanted = sa.select(order).where(order.c.id == order_id)
     live = sa.select(attempt).where(attempt.c.live_order == order_id)
-    locked = LockedOrder(
+    return LockedOrder(
         payment=session.execute(paid.with_for_update()).mappings().one(),
         order=session.execute(wanted.with_for_update()).mappings().one(),
         live_attempt=session.execute(live.with_for_update()).mappings().one_or_none(),
     )
-    if locked.status is OrderStatus.PAYMENT_UNKNOWN:
-        raise PaymentUnknown(order_id)
-    return locked
 
 
 def is_unknown(session: Session, order_id: int) -> bool:

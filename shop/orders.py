@@ -173,6 +173,17 @@ def give_back(session: Session, order_id: int, *, amount_minor: int, at: datetim
     return changes(session, [order_id], kind="order.updated")
 
 
+def keep_sold(session: Session, order_id: int, *, at: datetime) -> list[Change]:
+    """Let a delivered order stand whose money was to go back and did not."""
+    session.execute(
+        sa.update(Order)
+        .where(Order.id == order_id)
+        .values(status=OrderStatus.COMPLETED, version=Order.version + 1, updated_at=at)
+        .execution_options(synchronize_session=False)
+    )
+    return changes(session, [order_id], kind="order.updated")
+
+
 def changes(session: Session, order_ids: Sequence[int], *, kind: str) -> list[Change]:
     """Tell what orders look like now, as events of one type."""
     table = table_of(Order).c

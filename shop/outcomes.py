@@ -114,10 +114,18 @@ def settle(
     return len(paid) + len(declined)
 
 
+def give_up(session: Session, claim: Claim, reason: str, *, at: datetime) -> None:
+    """Write that a charge was never made: its order ends, and what it held can be sold again."""
+    gone = _fail(session, [(claim, reason)], state=AttemptState.FAILED, at=at)
+    outbox.record(session, gone)
+
+
 def hold_for_human(session: Session, payment_ids: Sequence[int], *, at: datetime) -> list[Change]:
     """Stop working on payments that no run can bring to an end; their attempts stay live."""
     log.error("payments_need_human", payments=list(payment_ids))
     owing = sa.select(Payment.order_id).where(Payment.id.in_(payment_ids))
+    waiting = sa.select(Order.id).where(Order.id.in_(owing), Order.status == OrderStatus.PENDING)
+    doubtful = session.scalars(waiting.order_by(Order.id)).all()
     session.execute(
         sa.update(Attempt)
         .where(Attempt.live_order.in_(owing))
@@ -125,7 +133,10 @@ def hold_for_human(session: Session, payment_ids: Sequence[int], *, at: datetime
         .execution_options(synchronize_session=False)
     )
     _close(session, payment_ids, at=at)
-    return payments.changes(session, payment_ids, kind="payment.needs_human")
+    return [
+        *orders.advance(session, doubtful, status=OrderStatus.PAYMENT_UNKNOWN, at=at),
+        *payments.changes(session, payment_ids, kind="payment.needs_human"),
+    ]
 
 
 def _lock_ours(session: Session, answered: Answered, token: str) -> set[int]:
@@ -234,9 +245,11 @@ def _put_back(session: Session, unsent: Sequence[Claim], *, at: datetime) -> Non
         log.warning("charges_not_sent", count=len(unsent))
 
 
-def next_check(first_sent_at: datetime, at: datetime) -> datetime:
-    """Tell when an unknown charge is asked for next."""
-    for check in CHECKS:
+def next_check(
+    first_sent_at: datetime, at: datetime, *, checks: Sequence[timedelta] = CHECKS
+) -> datetime:
+    """Tell when an unknown charge or refund is asked for next."""
+    for check in checks:
         if first_sent_at + check > at:
             return first_sent_at + check
     return at + LATE_CHECK

@@ -117,10 +117,15 @@ def request(
         raise OrderNotPaid(order_id, locked.status)
     if idempotency_key and (first := _find_first(captured, wanted, idempotency_key)):
         return refunds.public(first)
+    at = now or clock.now(session)
+    if wanted.amount_minor is None and not captured.left_minor:
+        waiting = _hasten(captured, wanted, idempotency_key, at=at)
+        if waiting:
+            return refunds.public(waiting)
     amount = captured.left_minor if wanted.amount_minor is None else wanted.amount_minor
     if not 0 < amount <= captured.left_minor:
         raise RefundTooLarge(captured.left_minor)
-    at, is_whole = now or clock.now(session), amount == captured.left_minor
+    is_whole = amount == captured.left_minor
     wish = Wish(
         amount_minor=amount,
         reason=wanted.reason,
@@ -169,6 +174,18 @@ def _find_first(captured: Captured, wanted: RefundRequest, key: str) -> Refund |
     if first is not None and first.request_hash != wanted.digest:
         raise RefundKeyReused
     return first
+
+
+def _hasten(
+    captured: Captured, wanted: RefundRequest, key: str | None, *, at: datetime
+) -> Refund | None:
+    """Send what waits to be sent after a refusal now: it is all that is left to give back."""
+    waiting = next((it for it in captured.refunds if it.state == RefundState.CREATED), None)
+    if waiting is not None and waiting.due_at is not None and waiting.due_at > at:
+        waiting.due_at, waiting.updated_at = at, at
+        if waiting.idempotency_key is None:
+            waiting.idempotency_key, waiting.request_hash = key, key and wanted.digest
+    return waiting
 
 
 def _coming_back(

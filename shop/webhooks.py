@@ -109,7 +109,7 @@ def _wake_refunds(session: Session, notice: Notice, now: datetime) -> bool:
             Refund.charge_id == notice.charge_id,
             Refund.gateway == notice.gateway,
             Refund.state == RefundState.UNKNOWN,
-            Refund.due_at > now,
+            sa.or_(Refund.due_at.is_(None), Refund.due_at > now),
         )
         .with_for_update()
     ).all()

@@ -1,7 +1,7 @@
 """Give money back."""
 
 from infra.logs import log
-from shop import refunds
+from shop import repayments
 from workers import deps
 from workers.bells import ring
 from workers.events import publish
@@ -14,7 +14,7 @@ def settle() -> None:
 
     Delivered at least once: a refund has one holder at a time, and one key for ever.
     """
-    settled = refunds.settle_due(deps.database().sessions, deps.gateway())
+    settled = repayments.settle_due(deps.database().sessions, deps.gateway())
     if settled:
         log.info("refunds_settled", count=settled)
         ring(publish)

@@ -3,8 +3,15 @@
 import json
 import subprocess
 
+import pytest
+
+from accounts import audit
+from infra.db import Database
 from shop.gateways.protocol import ChargeRequest, Succeeded
 from shop.gateways.sandbox import SandboxGateway
+from shop.settlement import LEASE, MOST_TRIES
+from tests.shop.stage import NOON, Shop
+from tests.support.gateway import FakeGateway
 from tests.support.processes import PYTHON, ROOT, clean_environment
 from tests.support.sandbox import Sandbox
 
@@ -32,9 +39,49 @@ def test_a_day_that_is_none_is_a_sentence(sqlite_url: str) -> None:
     assert answer.stderr.splitlines() == ["yesterday is no day: write it as 2026-01-31."]
 
 
+def test_what_is_held_is_settled_by_hand_and_written_down(
+    sqlite_database: Database, sqlite_url: str
+) -> None:
+    env = {"DATABASE_URL": sqlite_url, "ENV_FILE": ""}
+    shop = Shop(sqlite_database, FakeGateway())
+    order_id = shop.place_one()
+    for n in range(MOST_TRIES + 1):
+        shop.claim(now=NOON + n * LEASE)
+    said = ["--charged", "ch_9", "--reason", "seen"]
+
+    listed = _payments(env, "held")
+    settled = _payments(env, "settle", str(order_id), *said)
+    again = _payments(env, "settle", str(order_id), *said)
+
+    assert (listed.returncode, listed.stdout.split("\t")[0]) == (1, f"order {order_id}")
+    assert (settled.returncode, shop.status(order_id)) == (0, "paid")
+    assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+    with sqlite_database.reads() as session:
+        (entry,) = audit.list_entries(session, below=None, limit=9)
+    assert (entry.action, entry.subject) == ("tradepost payments settle", f"orders/{order_id}")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("settle", "1", "--reason", "seen"),
+        ("settle", "1", "--charged", "ch_9", "--not-charged", "--reason", "seen"),
+        ("settle-refund", "1", "--not-made"),
+    ],
+)
+def test_half_a_decision_is_a_sentence(arguments: tuple[str, ...]) -> None:
+    answer = _payments({"ENV_FILE": ""}, *arguments)
+
+    assert (answer.returncode, answer.stdout, answer.stderr.count("\n")) == (1, "", 1)
+
+
 def _reconcile(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return _payments(env, "reconcile", "--json", *arguments)
+
+
+def _payments(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [PYTHON, "-m", "cli", "payments", "reconcile", "--json", *arguments],
+        [PYTHON, "-m", "cli", "payments", *arguments],
         cwd=ROOT,
         env=clean_environment(env),
         capture_output=True,

@@ -25,7 +25,7 @@ from shop import (
     payments,
     products,
     refund_requests,
-    refunds,
+    repayments,
     settlement,
     timeline,
 )
@@ -147,7 +147,7 @@ class Shop:
 
     def give_back(self, *, now: datetime | None = NOON) -> int:
         """Send due refunds once."""
-        return refunds.settle_due(self.database.sessions, self.gateway, now=now)
+        return repayments.settle_due(self.database.sessions, self.gateway, now=now)
 
     def cancel(self, order_id: int, *, user_id: int | None = BUYER) -> dict[str, Any]:
         """Cancel an order."""
@@ -246,6 +246,12 @@ class Shop:
         """Read the only refund of an order."""
         with self.database.reads() as session:
             return session.scalars(sa.select(Refund).where(Refund.order_id == order_id)).one()
+
+    def refunds(self, order_id: int) -> list[Refund]:
+        """Read the refunds of an order, oldest first."""
+        query = sa.select(Refund).where(Refund.order_id == order_id).order_by(Refund.id)
+        with self.database.reads() as session:
+            return list(session.scalars(query))
 
     def reservations(self, order_id: int) -> dict[int, str]:
         """Read where the stock has gone that an order held, by product."""

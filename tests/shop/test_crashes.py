@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.db import Database
-from shop import refunds, settlement
+from shop import repayments, settlement
 from shop.gateways.sandbox import SandboxGateway
 from tests.shop.stage import Shop
 from tests.support.fleet import Fleet
@@ -75,7 +75,7 @@ def test_a_refund_whose_worker_was_killed_is_given_once(
     real_shop.fulfil(now=None)
     crash(GIVE_BACK, "refunds.sent")
 
-    done = real_shop.give_back(now=_after_lease(real_shop, refunds.LEASE))
+    done = real_shop.give_back(now=_after_lease(real_shop, repayments.LEASE))
 
     assert done == 1
     assert real_shop.status(order_id) == "refunded"

@@ -5,8 +5,17 @@ from datetime import timedelta
 
 import pytest
 
+from shop import outcomes
 from shop.gateways.protocol import Declined, NotSent, RefundRequest, Unknown
-from shop.refunds import AGAIN_AFTER, LEASE, Refund
+from shop.refunds import Refund
+from shop.repayments import (
+    AFTER_REFUSALS,
+    AGAIN_AFTER,
+    CHECKS,
+    LEASE,
+    MOST_TRIES,
+    SEND_AGAIN_FOR,
+)
 from tests.shop.stage import NOON, Shop, as_told, at_once
 from tests.support.gateway import FakeGateway
 from tests.support.processes import eventually
@@ -111,11 +120,86 @@ def test_a_refused_refund_has_failed_and_is_told(
 
     shop.give_back()
 
-    refund = shop.refund(owed)
+    refund = shop.refunds(owed)[0]
     (told,) = shop.told(f"refunds/{refund.id}")
     assert (refund.state, refund.due_at) == ("failed", None)
     assert (told.type, told.data["status"]) == ("refund.failed", "failed")
-    assert shop.status(owed) == "refunding"
+
+
+def test_who_has_neither_goods_nor_money_is_given_it_under_the_next_key(
+    shop: Shop, gateway: FakeGateway, owed: int
+) -> None:
+    at, waits = NOON, []
+    for _ in range(4):
+        gateway.answer_next(Declined("balance_insufficient"))
+        shop.give_back(now=at)
+        due_at = shop.refunds(owed)[-1].due_at
+        assert due_at is not None
+        waits.append(due_at - at)
+        at = due_at
+    refused = shop.status(owed)
+
+    shop.give_back(now=at)
+
+    assert waits == [*AFTER_REFUSALS, AFTER_REFUSALS[-1]]
+    assert gateway.given_back() == {f"refund:{owed}:1:5": 6000}
+    assert (refused, shop.status(owed)) == ("refunding", "refunded")
+
+
+def test_what_waits_after_a_refusal_is_sent_at_once_when_it_is_asked_for(
+    shop: Shop, gateway: FakeGateway, owed: int
+) -> None:
+    gateway.answer_next(Declined("balance_insufficient"))
+    shop.give_back()
+
+    asked = [shop.ask_refund(owed, key="again") for _ in range(2)]
+    shop.give_back()
+
+    assert asked[0] == asked[1]
+    assert gateway.given_back() == {f"refund:{owed}:1:2": 6000}
+    assert shop.status(owed) == "refunded"
+
+
+def test_a_refund_in_doubt_is_asked_for_ever_more_rarely_and_then_by_a_person(
+    shop: Shop, gateway: FakeGateway, owed: int
+) -> None:
+    gateway.answer_next(Unknown("ReadTimeout"), times=100)
+    asked_at = [NOON]
+    shop.give_back(now=NOON)
+    while (due_at := shop.refund(owed).due_at) is not None:
+        gateway.find_next(Unknown("look-up failed"))
+        shop.give_back(now=due_at)
+        asked_at.append(due_at)
+
+    assert [at - NOON for at in asked_at[1:]] == [
+        *CHECKS,
+        *(CHECKS[-1] + n * outcomes.LATE_CHECK for n in range(1, 7)),
+    ]
+    assert (shop.refund(owed).state, shop.status(owed)) == ("unknown", "refunding")
+
+
+def test_a_refund_that_was_not_made_in_a_day_is_made_anew(
+    shop: Shop, gateway: FakeGateway, owed: int
+) -> None:
+    gateway.answer_next(Unknown("ReadTimeout"))
+    shop.give_back(now=NOON)
+
+    shop.give_back(now=NOON + SEND_AGAIN_FOR)
+    shop.give_back(now=NOON + SEND_AGAIN_FOR + AFTER_REFUSALS[0])
+
+    assert gateway.given_back() == {f"refund:{owed}:1:2": 6000}
+    assert [it.state for it in shop.refunds(owed)] == ["failed", "succeeded"]
+
+
+def test_a_refund_whose_call_breaks_wears_out(shop: Shop, gateway: FakeGateway, owed: int) -> None:
+    gateway.break_on(f"refund:{owed}:1:1")
+
+    for n in range(MOST_TRIES + 2):
+        shop.give_back(now=NOON + n * LEASE)
+
+    refund = shop.refund(owed)
+    assert (refund.state, refund.due_at) == ("unknown", None)
+    assert len(gateway.asked) == MOST_TRIES - 1
 
 
 def test_a_worker_that_dies_after_the_refund_gives_it_once(

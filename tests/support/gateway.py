@@ -86,6 +86,10 @@ class FakeGateway:
         """Raise whenever this key comes, as no gateway may: a bug."""
         self._breaks.add(key)
 
+    def mend(self) -> None:
+        """Break on no key any more."""
+        self._breaks.clear()
+
     def captured(self) -> dict[str, int]:
         """Tell what was taken under each key."""
         return {key: charge.taken for key, charge in self._charges.items()}
