@@ -11,6 +11,8 @@ beat_schedule = {
     "end unpaid orders": {"task": "orders.expire", "schedule": 5.0},
     "reconcile yesterday": {"task": "payments.reconcile", "schedule": 60.0},
     "publish committed events": {"task": "events.publish", "schedule": 1.0},
+    "cut streams to size": {"task": "events.trim", "schedule": 30.0},
+    "let old events go": {"task": "events.prune", "schedule": 60.0},
     "run requested syncs": {"task": "products.sync", "schedule": 2.0},
     "refresh the watchlist": {"task": "market.refresh_watchlist", "schedule": 10.0},
     "roll quotes up into bars": {"task": "market.roll_up", "schedule": 5.0},

@@ -96,6 +96,8 @@ class Settings(BaseSettings):
     minute_bar_retention_days: int = Field(90, ge=1)
     hour_bar_retention_days: int = Field(3650, ge=1)
     stream_retention_h: int = Field(24, ge=1)
+    stream_max_length: int = Field(500_000, ge=1000)
+    group_idle_h: int = Field(72, ge=1)
     event_streams: int = Field(1000, ge=1)
     event_streams_per_caller: int = Field(50, ge=1)
 

@@ -19,6 +19,22 @@ local function last_id(key)
 end
 """
 
+_IDS = """
+local function parts(id)
+  local epoch, seq = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(epoch), tonumber(seq)
+end
+local function is_below(one, other)
+  local epoch, seq = parts(one)
+  local other_epoch, other_seq = parts(other)
+  return epoch < other_epoch or (epoch == other_epoch and seq < other_seq)
+end
+local function beside(id, step)
+  local epoch, seq = parts(id)
+  return string.format('%.0f-%.0f', epoch, math.max(0, seq + step))
+end
+"""
+
 # KEYS: stream, floor. Answers {last id or name of another type, newest, length, floor}.
 TIP = (
     _FIELDS_OF_INFO
@@ -54,22 +70,9 @@ return 1
 # what was pending is delivered again, because a list of pending entries dies with its key.
 START = (
     _FIELDS_OF_INFO
+    + _IDS
     + """
 if last_id(KEYS[1]) ~= ARGV[1] then return false end
-local function parts(id)
-  local epoch, seq = string.match(id, '^(%d+)-(%d+)$')
-  return tonumber(epoch), tonumber(seq)
-end
-local function is_below(one, other)
-  local epoch, seq = parts(one)
-  local other_epoch, other_seq = parts(other)
-  return epoch < other_epoch or (epoch == other_epoch and seq < other_seq)
-end
-local function just_below(id)
-  local epoch, seq = parts(id)
-  if seq > 0 then return string.format('%.0f-%.0f', epoch, seq - 1) end
-  return '0-0'
-end
 local saved = {}
 if info_of(KEYS[1]) == 'stream' then
   for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
@@ -77,7 +80,7 @@ if info_of(KEYS[1]) == 'stream' then
     for i = 1, #flat, 2 do group[flat[i]] = flat[i + 1] end
     local at = group['last-delivered-id']
     if group['pending'] > 0 then
-      local lowest = just_below(redis.call('XPENDING', KEYS[1], group['name'])[2])
+      local lowest = beside(redis.call('XPENDING', KEYS[1], group['name'])[2], -1)
       if is_below(lowest, at) then at = lowest end
     end
     if is_below(ARGV[4], at) then at = ARGV[4] end
@@ -92,5 +95,133 @@ redis.call('XGROUP', 'DESTROY', KEYS[1], 'starting')
 redis.call('XSETID', KEYS[1], ARGV[2])
 for _, group in ipairs(saved) do redis.call('XGROUP', 'CREATE', KEYS[1], group[1], group[2]) end
 return saved
+"""
+)
+
+_LIVES = """
+local clock = redis.call('TIME')
+local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local function silence_of(key, seen, group)
+  local shortest
+  for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', key, group)) do
+    for i = 1, #flat, 2 do
+      if flat[i] == 'idle' and (not shortest or flat[i + 1] < shortest) then
+        shortest = flat[i + 1]
+      end
+    end
+  end
+  if shortest then
+    redis.call('HSET', seen, group, string.format('%.0f', now_ms - shortest))
+    return shortest
+  end
+  redis.call('HSETNX', seen, group, string.format('%.0f', now_ms))
+  return now_ms - redis.call('HGET', seen, group)
+end
+local function groups_of(key)
+  local groups = {}
+  for _, flat in ipairs(redis.call('XINFO', 'GROUPS', key)) do
+    local group = {}
+    for i = 1, #flat, 2 do group[flat[i]] = flat[i + 1] end
+    groups[#groups + 1] = group
+  end
+  return groups
+end
+local function lowest_pending(key, group)
+  if group['pending'] == 0 then return nil end
+  return redis.call('XPENDING', key, group['name'])[2]
+end
+"""
+
+# KEYS: stream, floor, signs of life of its groups. ARGV: the first id that is young enough, how
+# many entries at most, for how long a silent group counts as alive, how many to take at most.
+# Answers {taken by age, taken by length, groups that lost what they had not handled ...}.
+# In one go, because a group may read between a look at it and the cut.
+TRIM = (
+    _FIELDS_OF_INFO
+    + _IDS
+    + _LIVES
+    + """
+local kind, info = info_of(KEYS[1])
+if not info or not info['first-entry'] then return {0, 0} end
+local first, keep_from, needs = info['first-entry'][1], ARGV[1], {}
+for _, group in ipairs(groups_of(KEYS[1])) do
+  if silence_of(KEYS[1], KEYS[3], group['name']) < tonumber(ARGV[3]) then
+    local at = lowest_pending(KEYS[1], group) or beside(group['last-delivered-id'], 1)
+    needs[group['name']] = at
+    if is_below(at, keep_from) then keep_from = at end
+  end
+end
+local reach = beside(first, tonumber(ARGV[4]))
+if is_below(reach, keep_from) then keep_from = reach end
+local by_age = redis.call('XTRIM', KEYS[1], 'MINID', '=', keep_from)
+local length, by_length = redis.call('XLEN', KEYS[1]), 0
+local surplus = math.min(length - tonumber(ARGV[2]), tonumber(ARGV[4]))
+if surplus > 0 then
+  by_length = redis.call('XTRIM', KEYS[1], 'MAXLEN', '=', length - surplus)
+end
+local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+local floor = oldest and oldest[1] or beside(info['last-generated-id'], 1)
+redis.call('SET', KEYS[2], floor)
+local answer = {by_age, by_length}
+for name, at in pairs(needs) do
+  if by_length > 0 and is_below(at, floor) then answer[#answer + 1] = name end
+end
+return answer
+"""
+)
+
+# KEYS: stream, signs of life. Answers for each group {name, consumers, pending, last delivered id,
+# lowest pending id, milliseconds of silence}, and in the end the stream's last id.
+GROUPS = (
+    _FIELDS_OF_INFO
+    + _LIVES
+    + """
+local kind, info = info_of(KEYS[1])
+if not info then return {''} end
+local answer = {}
+for _, group in ipairs(groups_of(KEYS[1])) do
+  answer[#answer + 1] = {
+    group['name'], group['consumers'], group['pending'], group['last-delivered-id'],
+    lowest_pending(KEYS[1], group) or '', silence_of(KEYS[1], KEYS[2], group['name'])}
+end
+answer[#answer + 1] = info['last-generated-id']
+return answer
+"""
+)
+
+# KEYS: stream, signs of life. ARGV: group, consumer or '', for how long silence counts as life,
+# 1 to remove it whatever it has. Answers {what was done or why not, number pending}.
+REMOVE = (
+    _FIELDS_OF_INFO
+    + _LIVES
+    + """
+local kind, info = info_of(KEYS[1])
+local name, consumer, force = ARGV[1], ARGV[2], ARGV[4] == '1'
+local group, pending, silence
+for _, found in ipairs(info and groups_of(KEYS[1]) or {}) do
+  if found['name'] == name then group, pending = found, found['pending'] end
+end
+if not group then return {'unknown', 0} end
+if consumer == '' then
+  silence = silence_of(KEYS[1], KEYS[2], name)
+else
+  local known
+  for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], name)) do
+    local found = {}
+    for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
+    if found['name'] == consumer then known = found end
+  end
+  if not known then return {'unknown', 0} end
+  pending, silence = known['pending'], known['idle']
+end
+if not force and pending > 0 then return {'pending', pending} end
+if not force and silence < tonumber(ARGV[3]) then return {'alive', pending} end
+if consumer == '' then
+  redis.call('XGROUP', 'DESTROY', KEYS[1], name)
+  redis.call('HDEL', KEYS[2], name)
+else
+  redis.call('XGROUP', 'DELCONSUMER', KEYS[1], name, consumer)
+end
+return {'removed', pending}
 """
 )

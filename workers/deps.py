@@ -9,6 +9,7 @@ from infra.db import Database, open_database
 from infra.journal import Journal
 from infra.parallel import forget_threads
 from infra.relay import Relay
+from infra.retention import Retention
 from infra.settings import Settings, load_settings
 from infra.signs import Signs
 from infra.streams import Streams
@@ -85,6 +86,23 @@ def relay() -> Relay:
         streams=Streams(redis.connect(settings().streams)),
         topics=TOPICS,
         retention=timedelta(hours=settings().stream_retention_h),
+        most=settings().stream_max_length,
+    )
+
+
+@cache
+def retention() -> Retention:
+    """Say what is kept of events, and where."""
+    chosen = settings()
+    entries = timedelta(hours=chosen.stream_retention_h)
+    return Retention(
+        sessions=database().sessions,
+        streams=relay().streams,
+        topics=TOPICS,
+        entries=entries,
+        most=chosen.stream_max_length,
+        idle=timedelta(hours=chosen.group_idle_h),
+        rows=max(entries, timedelta(days=chosen.event_retention_days)),
     )
 
 
@@ -111,7 +129,18 @@ def forget() -> None:
     """Drop what was inherited over a fork, without closing what the parent still uses."""
     if database.cache_info().currsize:
         database().engine.dispose(close=False)
-    for made in (database, bells, canaries, presence, rung, tally, journal, relay, gateway):
+    for made in (
+        database,
+        bells,
+        canaries,
+        presence,
+        rung,
+        tally,
+        journal,
+        relay,
+        retention,
+        gateway,
+    ):
         made.cache_clear()
     forget_threads()
 

@@ -17,6 +17,8 @@ QUEUES = {
     "refunds.settle": "payments",
     "products.sync": "products",
     "events.publish": "events",
+    "events.trim": "events",
+    "events.prune": "events",
     "tasks.tidy": "events",
     "canary.payments": "payments",
     "canary.products": "products",
