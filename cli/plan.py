@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from cli import programs
 from cli.ports import pick_free
-from cli.programs import StandInPorts
+from cli.programs import STREAM, StandInPorts
 from cli.runfile import RunFolder
 from cli.service import Service
 from infra.settings import AuthMode, Settings
@@ -132,6 +132,7 @@ def _work(settings: Settings) -> list[Service]:
             children=1,
             secrets=("finnhub_api_key",),
         ),
+        *([programs.market_stream(settings)] if settings.finnhub_websocket else []),
         programs.beat(settings),
         programs.flower(settings),
     ]
@@ -153,6 +154,7 @@ def _places(
         Place("flower", settings.flower_url, "flower"),
         Place("worker-payments", service="worker-payments"),
         Place("worker-market", service="worker-market"),
+        *([Place(STREAM, service=STREAM)] if settings.finnhub_websocket else []),
         Place("beat", service="beat"),
         stand_in("gateway", "gateway_url", settings.gateway_url),
         stand_in("finnhub", "finnhub_base_url", settings.finnhub_url),

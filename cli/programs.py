@@ -12,6 +12,7 @@ from cli.valkey import find_server, server_command
 from infra.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
+STREAM = "market-stream"
 _SERVERS = ("database_url", "broker_url", "streams_url", "cache_url")
 # Flower answers 401 to everybody without its password, and that is sign of life enough.
 _FLOWER_IS_UP = frozenset({200, 401})
@@ -89,6 +90,12 @@ def worker(
         "-E", "--without-mingle", "--without-gossip",
     )  # fmt: skip
     return _with_heartbeat(settings, name, command, secrets=(*_SERVERS, *secrets))
+
+
+def market_stream(settings: Settings) -> Service:
+    """Describe the process that takes trades from Finnhub's websocket."""
+    secrets = (*_SERVERS, "finnhub_api_key")
+    return _with_heartbeat(settings, STREAM, _python("workers.stream"), secrets=secrets)
 
 
 def beat(settings: Settings) -> Service:

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from infra.errors import Misconfigured
 
 FINNHUB_URL = "https://finnhub.io/api/v1"
+FINNHUB_STREAM = "wss://ws.finnhub.io/"
 MOST_SECRETS = 2
 SHORTEST_WEBHOOK_SECRET = 16
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -57,6 +58,7 @@ class Settings(BaseSettings):
     sandbox_feed_url: str | None = None
     finnhub_api_key: SecretStr | None = None
     finnhub_base_url: str | None = None
+    finnhub_websocket: bool = False
     finnhub_per_minute: int = Field(60, ge=1)
     finnhub_per_second: int = Field(30, ge=1)
     watchlist: Annotated[tuple[str, ...], NoDecode] = (
@@ -232,6 +234,15 @@ class Settings(BaseSettings):
     def finnhub_url(self) -> str:
         """Finnhub's base URL: the one set, else the real one."""
         return (self.finnhub_base_url or FINNHUB_URL).rstrip("/")
+
+    @property
+    def finnhub_stream_url(self) -> str:
+        """Finnhub's websocket, with the key in it: at the base URL's host, if one is set."""
+        address = FINNHUB_STREAM
+        if self.finnhub_base_url:
+            base = urlsplit(self.finnhub_base_url)
+            address = f"{'wss' if base.scheme == 'https' else 'ws'}://{base.netloc}/"
+        return f"{address}?token={quote(self.finnhub_key, safe='')}"
 
     @property
     def finnhub_key(self) -> str:

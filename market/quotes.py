@@ -18,6 +18,8 @@ from market.upstream import BadAnswer
 
 _AHEAD = timedelta(seconds=60)
 _BEHIND = timedelta(days=366)
+# A polled quote, in whole seconds, may be somewhat behind the trades of the websocket.
+LAG = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ def save(
     """Store a quote that the provider has just given.
 
     Safe to repeat: the same provider time again writes no row and no event, and only notes that the
-    quote was confirmed.
+    quote was confirmed; so does one that is a moment behind what is known.
 
     Raises:
         BadAnswer: its time lies in the future, far in the past, or before that of the last one.
@@ -42,7 +44,7 @@ def save(
     now = now or clock.now(session)
     instrument = aggregates.lock(session, Instrument, symbol)
     _refuse_wrong_time(instrument, figures, source, now)
-    known = instrument.provider_time == figures.provider_time and instrument.source == source
+    known = instrument.source == source and _is_known(instrument.provider_time, figures)
     instrument.fetched_at = now
     if known:
         return Saved(_document(instrument, _present(session, instrument)), changed=False)
@@ -105,8 +107,12 @@ def _refuse_wrong_time(
         raise BadAnswer("the quote's time is absurd")
     before = instrument.provider_time
     # Simulated and real quotes have clocks of their own.
-    if before and instrument.source == source and figures.provider_time < before:
+    if before and instrument.source == source and figures.provider_time < before - LAG:
         raise BadAnswer("the quote is older than the one before")
+
+
+def _is_known(before: datetime | None, figures: Figures) -> bool:
+    return before is not None and before - LAG <= figures.provider_time <= before
 
 
 def _present(session: Session, instrument: Instrument) -> Quote:

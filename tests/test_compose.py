@@ -27,7 +27,7 @@ SERVERS = {"mysql", "redis"}
 ONE_SHOT = {"migrate"}
 # Who may be given a secret; nobody else has a use for it.
 OWNERS = {
-    "FINNHUB_API_KEY": {"worker-market"},
+    "FINNHUB_API_KEY": {"worker-market", "market-stream"},
     "FLOWER_BASIC_AUTH": {"flower"},
     "GATEWAY_WEBHOOK_SECRET": {"api"},
     "SECRET_KEY": {"api"},

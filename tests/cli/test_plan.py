@@ -50,6 +50,17 @@ def test_without_settings_everything_runs_here(folder: RunFolder) -> None:
     assert hosts == {"127.0.0.1", None}
 
 
+def test_the_stream_of_trades_runs_when_it_is_wanted(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FINNHUB_WEBSOCKET", "true")
+
+    plan = make_plan(load_settings(), folder)
+
+    assert "market-stream" in names(plan)
+    assert told(plan, "market-stream")["FINNHUB_BASE_URL"].startswith("http://127.0.0.1:")
+
+
 def test_each_program_is_told_every_address_and_no_env_file(folder: RunFolder) -> None:
     plan = make_plan(load_settings(), folder)
 

@@ -35,6 +35,8 @@ def _shown(default: object) -> str:
             return f"`{value}`"
         case tuple():
             return f"`{','.join(default)}`"
+        case bool():
+            return f"`{str(default).lower()}`"
         case str() | int() | float() | Decimal() | Path():
             return f"`{default}`"
         case _:

@@ -81,8 +81,20 @@ def test_coins_are_published_on_their_own_topic(database: Database) -> None:
     assert (event.topic, event.type) == ("market.crypto", "crypto.updated")
 
 
+def test_a_quote_that_is_a_moment_behind_confirms_the_one_that_is_known(
+    database: Database,
+) -> None:
+    save(database, NOON, price="10")
+
+    saved = save(database, NOON - timedelta(seconds=3), price="9", now=NOON + timedelta(minutes=1))
+
+    assert not saved.changed
+    assert prices_of(database) == [Decimal(10)]
+    assert saved.document["fetched_at"] == "2026-11-20T12:01:00Z"
+
+
 @pytest.mark.parametrize(
-    "offset", [timedelta(seconds=-1), timedelta(minutes=2), timedelta(days=-400)]
+    "offset", [timedelta(seconds=-16), timedelta(minutes=2), timedelta(days=-400)]
 )
 def test_a_time_that_cannot_be_is_kept_out(database: Database, offset: timedelta) -> None:
     save(database, NOON)

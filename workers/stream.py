@@ -1,0 +1,69 @@
+"""The process that keeps the provider's websocket: `python -m workers.stream`.
+
+Any number may run; the lease lets one of them connect, and another takes over when it is gone.
+"""
+
+import signal
+import sys
+import time
+from threading import Event
+
+from infra import logs, redis
+from infra.errors import AppError
+from infra.lease import Lease
+from market import freshness
+from market.streaming import MOST_SYMBOLS, Ingest
+from workers import deps, heartbeat
+from workers.bells import ring
+from workers.events import publish
+from workers.market import desk
+
+LEASE_S = 10.0
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    try:
+        settings = deps.settings()
+    except AppError as fault:
+        sys.exit(fault.detail)
+    logs.configure(settings, service="stream")
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    ingest = Ingest(
+        desk(),
+        url=settings.finnhub_stream_url,
+        lease=Lease(redis.connect(settings.cache), name="finnhub-stream", life_s=LEASE_S),
+        list_symbols=list_symbols,
+        on_news=lambda: ring(publish),
+        on_turn=_Pulse(),
+    )
+    ingest.run(stop)
+
+
+def list_symbols() -> list[str]:
+    """List the configured symbols and those asked for lately.
+
+    Raises:
+        RedisDown: nobody knows what was asked for.
+    """
+    recent = desk().wanted.list_recent(within_s=freshness.WATCHED_FOR_S, limit=MOST_SYMBOLS)
+    return list(dict.fromkeys([*deps.settings().watchlist, *recent]))
+
+
+class _Pulse:
+    """Touches the heartbeat on the loop's turns, at most once in its interval."""
+
+    def __init__(self) -> None:
+        self._next_at = 0.0
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_at:
+            self._next_at = now + heartbeat.INTERVAL_S
+            heartbeat.touch()
+
+
+if __name__ == "__main__":
+    main()
