@@ -21,6 +21,7 @@ from shop import (
     cancellation,
     checkout,
     fulfilment,
+    movements,
     orders,
     payments,
     products,
@@ -32,7 +33,7 @@ from shop import (
 from shop.checkout import Request, Terms
 from shop.gateways.protocol import PaymentGateway
 from shop.ledger import Entry
-from shop.movements import StockMovement
+from shop.movements import Movement, Reason, StockMovement
 from shop.outcomes import Claim
 from shop.payments import Attempt, Payment
 from shop.products import Draft
@@ -98,6 +99,11 @@ class Shop:
     def withdraw(self, product_id: int) -> None:
         """Take a product off sale."""
         transact(self.database.sessions, lambda session: products.withdraw(session, product_id))
+
+    def move(self, product_id: int, change: int) -> None:
+        """Count stock anew, as an operator."""
+        wanted = Movement(product_id, change, Reason.CORRECTION, OPERATOR)
+        movements.record(self.database.sessions, wanted, low_at=0)
 
     def place(
         self,
