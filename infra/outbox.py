@@ -3,7 +3,7 @@
 `infra/numbering.py` numbers them, `infra/relay.py` mirrors the numbered ones onto the streams.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from infra import clock
+from infra import clock, trace
 from infra.db import Base, BigId, LongText, UtcDateTime, binary_string
 from infra.errors import AppError
 from infra.rows import insert_rows, table_of
@@ -38,6 +38,7 @@ class Event(Base):
     type: Mapped[str] = mapped_column(binary_string(40))
     time: Mapped[datetime] = mapped_column(UtcDateTime)
     data: Mapped[str] = mapped_column(LongText)
+    request_id: Mapped[str | None] = mapped_column(binary_string(trace.LENGTH))
     epoch: Mapped[int | None] = mapped_column(sa.Integer)
     seq: Mapped[int | None] = mapped_column(sa.BigInteger)
 
@@ -100,12 +101,18 @@ class Numbered:
     data: str
 
 
-def record(session: Session, changes: Iterable[Change]) -> None:
+def record(
+    session: Session,
+    changes: Iterable[Change],
+    *,
+    asked_by: Mapping[str, str | None] | None = None,
+) -> None:
     """Write event rows for changes of this transaction.
 
     Rows of one topic stand together, so that they get adjoining ids and are numbered in one go.
+    `asked_by` names the request behind a subject, where that is not the one being served.
     """
-    time = clock.now(session)
+    time, serving, known = clock.now(session), trace.request_id(), asked_by or {}
     rows = [
         {
             "topic": change.topic,
@@ -114,6 +121,7 @@ def record(session: Session, changes: Iterable[Change]) -> None:
             "type": change.type,
             "time": time,
             "data": orjson.dumps(change.data, option=orjson.OPT_UTC_Z).decode(),
+            "request_id": known.get(change.subject, serving),
         }
         for change in sorted(changes, key=lambda change: change.topic)
     ]

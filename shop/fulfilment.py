@@ -1,6 +1,6 @@
 """Fulfil paid orders: stock leaves the house or, for a withdrawn product, money goes back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -33,7 +33,7 @@ def _fulfil_batch(session: Session, *, now: datetime | None) -> int:
     now = now or clock.now(session)
     payment = Payment.__table__.c
     due = session.execute(
-        sa.select(payment.id, payment.order_id)
+        sa.select(payment.id, payment.order_id, payment.request_id)
         .where(payment.fulfil_at <= now)
         .order_by(payment.fulfil_at, payment.id)
         .limit(BATCH)
@@ -47,11 +47,12 @@ def _fulfil_batch(session: Session, *, now: datetime | None) -> int:
         .values(fulfil_at=None)
         .execution_options(synchronize_session=False)
     )
-    _fulfil(session, [row.order_id for row in due], at=now)
+    _fulfil(session, {row.order_id: row.request_id for row in due}, at=now)
     return len(due)
 
 
-def _fulfil(session: Session, order_ids: Sequence[int], *, at: datetime) -> None:
+def _fulfil(session: Session, asked_by: Mapping[int, str | None], *, at: datetime) -> None:
+    order_ids = list(asked_by)
     undeliverable = _with_withdrawn_products(session, order_ids)
     deliverable = [order_id for order_id in order_ids if order_id not in undeliverable]
     stock.commit(session, order_ids=deliverable)
@@ -60,7 +61,8 @@ def _fulfil(session: Session, order_ids: Sequence[int], *, at: datetime) -> None
     if undeliverable:
         refunds.begin(session, undeliverable, reason="product withdrawn", at=at)
         changes += orders.advance(session, undeliverable, status=OrderStatus.REFUNDING, at=at)
-    outbox.record(session, changes)
+    requests = {f"orders/{order_id}": asked for order_id, asked in asked_by.items()}
+    outbox.record(session, changes, asked_by=requests)
 
 
 def _with_withdrawn_products(session: Session, order_ids: Sequence[int]) -> list[int]:

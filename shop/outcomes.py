@@ -88,6 +88,7 @@ def settle(
     now = now or clock.now(session)
     ours = _lock_ours(session, answered, token)
     answered = [(claim, answer) for claim, answer in answered if claim.payment_id in ours]
+    asked_by = _requests_behind(answered)
     gateway_calls.record(session, [(claim.order_id, claim.log) for claim, _ in answered], at=now)
     late = [it for it in answered if it[0].ended]
     answered = [it for it in answered if not it[0].ended]
@@ -110,7 +111,7 @@ def settle(
         ),
     ]
     _put_back(session, [claim for claim, answer in answered if isinstance(answer, NotSent)], at=now)
-    outbox.record(session, changes)
+    outbox.record(session, changes, asked_by=asked_by)
     return len(paid) + len(declined)
 
 
@@ -137,6 +138,19 @@ def hold_for_human(session: Session, payment_ids: Sequence[int], *, at: datetime
         *orders.advance(session, doubtful, status=OrderStatus.PAYMENT_UNKNOWN, at=at),
         *payments.changes(session, payment_ids, kind="payment.needs_human"),
     ]
+
+
+def _requests_behind(answered: Answered) -> dict[str, str | None]:
+    """Name the request that each order and payment goes back to, and tell them in the log."""
+    asked_by: dict[str, str | None] = {}
+    for claim, _ in answered:
+        request_id = claim.payment["request_id"]
+        if request_id is not None:
+            asked_by[f"orders/{claim.order_id}"] = request_id
+            asked_by[f"payments/{claim.payment_id}"] = request_id
+    if asked_by:
+        log.info("payments_answered", requests=sorted(set(asked_by.values()), key=str))
+    return asked_by
 
 
 def _lock_ours(session: Session, answered: Answered, token: str) -> set[int]:

@@ -57,6 +57,7 @@ _CLAIMED = (
     "tries",
     "version",
     "created_at",
+    "request_id",
 )
 
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from celery import signals
-from structlog.contextvars import bind_contextvars, clear_contextvars
+from structlog.contextvars import bind_contextvars, clear_contextvars, unbind_contextvars
 
 from infra import in_hand, trace
 from infra.in_hand import Thing
@@ -102,8 +102,9 @@ def _begin(task_id: str, task: Any, **_kwargs: object) -> None:  # noqa: ANN401 
     _run = _Run(task_id, task.name, task.queue, asked.get(RETRY_OF), asked.get(REQUEST_ID))
     clear_contextvars()
     bind_contextvars(task=task.name, task_id=task_id)
+    # Who rang is not who the work is for: one run does what many have asked for.
     if _run.request_id:
-        bind_contextvars(request_id=_run.request_id)
+        bind_contextvars(rung_by=_run.request_id)
     in_hand.listen(_take_up)
 
 
@@ -111,6 +112,10 @@ def _take_up(things: Sequence[Thing]) -> None:
     """Write down what is taken up before it is done: a killed process leaves its rows behind."""
     if _run is None:
         return
+    # One thing at a time is done for the one who asked for it; of many, each row knows its own.
+    unbind_contextvars("request_id")
+    if len(things) == 1 and things[0].request_id:
+        bind_contextvars(request_id=things[0].request_id)
     first = len(_run.things) + 1
     _run.things.extend(things)
     numbers = range(first, len(_run.things) + 1)
