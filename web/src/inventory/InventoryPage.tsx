@@ -88,7 +88,7 @@ function List({ items, onOpen }: { items: Product[]; onOpen: (open: Open) => voi
           {items.map((product) => (
             <tr key={product.id}>
               <td>
-                {product.name} {product.external_id && <span className="mark">feed</span>}
+                {product.name} {product.external_id && <span className="tag">feed</span>}
               </td>
               <td className="text-secondary">{product.category}</td>
               <td className="right">

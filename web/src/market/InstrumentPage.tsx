@@ -22,7 +22,7 @@ export function InstrumentPage() {
   const isShare = !symbol.includes(":");
   return (
     <>
-      <PageHead title={shortName(symbol)} lead={symbol}>
+      <PageHead title={shortName(symbol)} lead={isShare ? undefined : symbol}>
         <Watch symbol={symbol} />
       </PageHead>
       <Shown of={quote}>{(found) => <Price quote={found} />}</Shown>
@@ -142,7 +142,8 @@ function Watch({ symbol }: { symbol: string }) {
   const watched = useWatched();
   const cache = useQueryClient();
   const say = useToast();
-  const isWatched = watched.data?.some((each) => each.symbol === symbol) ?? false;
+  const origin = watched.data?.find((each) => each.symbol === symbol)?.origin;
+  const isWatched = origin === "configured" || origin === "stored";
   const toggle = useMutation({
     mutationFn: async () => {
       const params = { params: { path: { symbol } } };
@@ -153,8 +154,8 @@ function Watch({ symbol }: { symbol: string }) {
   });
   if (!isOperator) return null;
   return (
-    <button type="button" className="btn btn-outline-secondary" aria-pressed={isWatched} disabled={toggle.isPending || !watched.data} onClick={() => toggle.mutate()}>
-      {isWatched ? "Stop watching" : "Watch"}
+    <button type="button" className="btn btn-outline-secondary" aria-pressed={isWatched} disabled={toggle.isPending || !watched.data || origin === "configured"} title={origin === "configured" ? "The settings name it." : undefined} onClick={() => toggle.mutate()}>
+      {origin === "configured" ? "Watched" : isWatched ? "Stop watching" : "Watch"}
     </button>
   );
 }

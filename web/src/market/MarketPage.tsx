@@ -57,7 +57,7 @@ function Tile({ symbol }: { symbol: string }) {
       </div>
       {quote.data ? (
         <>
-          <Sparkline values={ticks} label={`${symbol}, the last prices`} />
+          <Sparkline values={ticks} label={`${symbol}, the last prices`} isUp={(quote.data.dp ?? 0) >= 0} />
           <div className="tile-price num">
             <span key={quote.data.c} className="tick">
               {formatPrice(quote.data.c)}

@@ -14,9 +14,9 @@ const SESSIONS: Record<string, string> = { closed: "market closed", "pre-market"
 export function Marks({ of }: { of: Fresh }) {
   return (
     <span className="d-inline-flex flex-wrap gap-1 align-items-center">
-      {of.stale && <span className="mark mark-stale">stale</span>}
-      {of.source !== "finnhub" && <span className="mark">{of.source}</span>}
-      {of.session && SESSIONS[of.session] && <span className="mark">{SESSIONS[of.session]}</span>}
+      {of.stale && <span className="tag tag-stale">stale</span>}
+      {of.source !== "finnhub" && <span className="tag">{of.source}</span>}
+      {of.session && SESSIONS[of.session] && <span className="tag">{SESSIONS[of.session]}</span>}
     </span>
   );
 }

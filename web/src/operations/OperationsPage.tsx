@@ -45,14 +45,14 @@ function Health() {
     <Shown of={readiness}>
       {(found) => (
         <section className="panel mb-3" aria-label="Health" aria-live="polite">
-          <div className="d-flex flex-wrap gap-4">
+          <div className="d-flex flex-wrap column-gap-4 row-gap-1">
             <span className={`status ${found.ready ? "status-good" : "status-bad"}`}>
               <span className="status-dot" aria-hidden="true" />
               {found.ready ? "Ready" : "Not ready"}
             </span>
             {Object.entries(found.parts).map(([name, part]) => (
               <span key={name} className={part.ok ? "text-secondary" : "change-down"} title={part.detail ?? undefined}>
-                {inWords(name)}: {part.ok ? "well" : (part.detail ?? "not well")}
+                {inWords(name)}: {part.ok ? "fine" : (part.detail ?? "not fine")}
               </span>
             ))}
           </div>

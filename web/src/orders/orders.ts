@@ -74,6 +74,7 @@ export function explain(status: OrderStatus): string {
 
 const REASONS: Record<string, string> = {
   card_declined: "The bank declined the card.",
+  generic_decline: "The bank declined the card and gave no reason.",
   insufficient_funds: "There is not enough money on the card.",
   expired_card: "The card has expired.",
 };

@@ -36,7 +36,7 @@ function Details({ product }: { product: Product }) {
         )}
       </PageHead>
       <div className="columns">
-        <div className="panel panel-flush">
+        <div className="panel panel-flush product">
           <Picture product={product} />
           <p className="p-4 mb-0">{product.description || "There is no description."}</p>
         </div>

@@ -3,7 +3,9 @@
 import { useDeferredValue } from "react";
 import { Link, useSearchParams } from "react-router";
 import type { Product, Schemas } from "../api/client";
+import { useSession } from "../app/session";
 import { useToast } from "../app/toasts";
+import { formatShare } from "../ui/format";
 import { More } from "../ui/More";
 import { Empty, Failure, Loading, PageHead } from "../ui/states";
 import { Money } from "../ui/text";
@@ -20,6 +22,7 @@ const SORTS: [Schemas["Sort"], string][] = [
 
 export function ShopPage() {
   const [search, setSearch] = useSearchParams();
+  const { home } = useSession();
   const text = search.get("q") ?? "";
   const q = useDeferredValue(text.trim());
   const filter: ProductFilter = {
@@ -42,7 +45,7 @@ export function ShopPage() {
 
   return (
     <>
-      <PageHead title="Shop" lead="A fee of a fifth is added to every price, shown before you pay." />
+      <PageHead title="Shop" lead={home && `A fee of ${formatShare(home.fee_rate)} comes on top of each price, and is shown before you pay.`} />
       <div className="filters" role="search">
         <input type="search" className="form-control grow" placeholder="Search the catalogue" aria-label="Search the catalogue" value={text} onChange={(event) => choose("q", event.target.value)} />
         <select className="form-select" aria-label="Category" value={search.get("category") ?? ""} onChange={(event) => choose("category", event.target.value)}>

@@ -12,11 +12,10 @@ export function linePath(values: number[], width = WIDTH, height = HEIGHT): stri
     .join("");
 }
 
-export function Sparkline({ values, label }: { values: number[]; label: string }) {
+export function Sparkline({ values, label, isUp }: { values: number[]; label: string; isUp: boolean }) {
   if (values.length < 2) return <span className="sparkline-empty" />;
-  const tone = values[values.length - 1]! >= values[0]! ? "up" : "down";
   return (
-    <svg className={`sparkline sparkline-${tone}`} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={label}>
+    <svg className={`sparkline sparkline-${isUp ? "up" : "down"}`} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={label}>
       <path d={linePath(values)} />
     </svg>
   );

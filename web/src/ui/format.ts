@@ -29,6 +29,11 @@ export function formatPercent(value: number): string {
   return `${value > 0 ? "+" : ""}${value.toLocaleString(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 })} %`;
 }
 
+/** A share of one: "0.20" → "20%". */
+export function formatShare(share: string): string {
+  return Number(share).toLocaleString(undefined, { style: "percent", maximumFractionDigits: 2 });
+}
+
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
 const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
   ["second", 60],
