@@ -5,17 +5,24 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import orjson
 import pytest
+import sqlalchemy as sa
 
-from infra.db import Database
-from shop import repayments, settlement
+from infra.db import Database, transact
+from shop import repayments, settlement, sync, takeover
 from shop.gateways.sandbox import SandboxGateway
+from shop.products import Product
+from shop.stock import Stock
+from shop.sync import Supplier
+from tests.shop.canned import CannedServer
 from tests.shop.stage import Shop
 from tests.support.fleet import Fleet
 from tests.support.sandbox import Sandbox
 
 Crash = Callable[[str, str], None]
 SETTLE = "from workers.payments import settle; settle()"
+SYNC = "from workers.products import sync_products; sync_products()"
 GIVE_BACK = "from workers.refunds import settle; settle()"
 
 
@@ -81,6 +88,36 @@ def test_a_refund_whose_worker_was_killed_is_given_once(
     assert real_shop.status(order_id) == "refunded"
     assert sandbox.ledger().kept(order_id) == 0
     assert len(sandbox.ledger().refunds) == 1
+
+
+def test_a_sync_killed_between_two_chunks_is_finished_by_the_next(
+    real_shop: Shop, canned: CannedServer, fleet: Fleet, crash: Crash
+) -> None:
+    fleet.env["SANDBOX_FEED_URL"] = canned.url
+    count = 2 * takeover.CHUNK + 1
+    items = [{"id": n, "title": f"Thing {n}", "price": 10.0} for n in range(count)]
+    canned.answer(200, orjson.dumps(items))
+    run_id = transact(real_shop.database.sessions, sync.request)
+    crash(SYNC, "products.chunk_taken")
+    interrupted = (len(_products(real_shop)), real_shop.wishes()[run_id])
+
+    done = sync.run_requested(
+        real_shop.database.sessions,
+        Supplier(canned.url, "USD", 100, is_stand_in=True),
+        now=_after_lease(real_shop, sync.LEASE),
+    )
+
+    assert interrupted == (takeover.CHUNK, "running")
+    assert (done, real_shop.wishes()) == (1, {run_id: "done"})
+    assert _products(real_shop) == {(str(n), 1, 100) for n in range(count)}
+    assert {event.version for event in real_shop.told()} == {1}
+
+
+def _products(shop: Shop) -> set[tuple[str, int, int]]:
+    query = sa.select(Product.external_id, Product.version, Stock.on_hand)
+    with shop.database.reads() as session:
+        rows = session.execute(query.join(Stock, Stock.product_id == Product.id))
+        return {(row.external_id or "", row.version, row.on_hand) for row in rows}
 
 
 def _after_lease(shop: Shop, lease: timedelta) -> datetime:

@@ -19,6 +19,7 @@ from shop.gateways.protocol import (
     Unknown,
     Unlisted,
 )
+from tests.support import sandbox
 
 LOST = Unknown("the answer was lost")
 _HELD_AT_MOST_S = 30.0
@@ -180,6 +181,33 @@ class FakeGateway:
             for key, refund in self._refunds.items()
             if since <= refund.made_at < until
         ]
+
+    def ledger(self) -> sandbox.Ledger:
+        """Show the books in the form that the checks of invariants read."""
+        return sandbox.Ledger(
+            charges=[
+                sandbox.Charge(
+                    id=charge.id,
+                    reference=charge.request.reference,
+                    idempotency_key=key,
+                    amount=charge.taken,
+                    currency=charge.request.currency,
+                    status="succeeded",
+                    created_at=charge.made_at,
+                )
+                for key, charge in self._charges.items()
+            ],
+            refunds=[
+                sandbox.Refund(
+                    id=refund.id,
+                    charge=refund.request.charge_id,
+                    amount=refund.request.amount_minor,
+                    created_at=refund.made_at,
+                    idempotency_key=key,
+                )
+                for key, refund in self._refunds.items()
+            ],
+        )
 
     def forget_orders(self) -> None:
         """Do nothing special any more, whatever was not used of it."""
