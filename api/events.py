@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI, Header, Query, Request
 from sse_starlette import EventSourceResponse
 
 from accounts.tickets import BadTicket
+from api.attendance import Attendance
 from api.deps import Address, TokenRequired
 from api.errors import problems
 from api.event_access import TopicForbidden, UnknownTopic, UnknownType, choose, choose_types
@@ -48,8 +49,9 @@ async def following(app: FastAPI) -> AsyncIterator[None]:
     listeners = getattr(app.state, "entry_listeners", ())
     caps = Caps(kept.settings.event_streams, kept.settings.event_streams_per_caller)
     app.state.fanout = Fanout(client, History(kept.database.reads), TOPICS, listeners, caps)
+    app.state.attendance = Attendance(kept.database.reads)
     try:
-        async with beside(app.state.fanout.run()):
+        async with beside(app.state.fanout.run()), beside(app.state.attendance.run()):
             yield
     finally:
         await client.aclose()
@@ -103,7 +105,7 @@ async def stream_events(
     owner = f"address {address}" if caller is None else f"user {caller.user_id}"
     subscriber = fanout.subscribe(chosen, places, owner=owner)
     return EventSourceResponse(
-        _while_open(fanout, subscriber, wish, lost),
+        _while_open(fanout, request.app.state.attendance, subscriber, wish, lost),
         ping=HEARTBEAT_S,
         send_timeout=SEND_TIMEOUT_S,
         sep="\n",
@@ -127,10 +129,12 @@ async def _resume(
 
 
 async def _while_open(
-    fanout: Fanout, subscriber: Subscriber, wish: Wish, lost: list[str]
+    fanout: Fanout, attendance: Attendance, subscriber: Subscriber, wish: Wish, lost: list[str]
 ) -> AsyncIterator[bytes]:
+    attendance.enter(subscriber, wish.caller)
     try:
         async for chunk in Feed(subscriber, wish).chunks(lost):
             yield chunk
     finally:
         fanout.unsubscribe(subscriber)
+        attendance.leave(subscriber)

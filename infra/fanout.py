@@ -187,17 +187,25 @@ class Subscriber:
         self.shared_key: tuple[str, ...] | None = None
         self._history = history
         self._reader = reader
-        self._queue: asyncio.Queue[Entry] = asyncio.Queue(QUEUE_LENGTH)
+        self._queue: asyncio.Queue[Entry | None] = asyncio.Queue(QUEUE_LENGTH)
         self._overrun = False
+        self._ended = False
 
     def offer(self, entry: Entry) -> None:
         """Take an entry for later; a subscriber who is too slow is cut off, and may resume."""
-        if entry.topic not in self.places or self._overrun:
+        if entry.topic not in self.places or self._overrun or self._ended:
             return
         try:
             self._queue.put_nowait(entry)
         except asyncio.QueueFull:
             self._overrun = True
+
+    def end(self) -> None:
+        """End it at once; what waits is not shown any more."""
+        self._ended = True
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
 
     async def chunks(self, show: Callable[[Item], bytes]) -> AsyncIterator[bytes]:
         """Yield what `show` makes of what came after the start, in order per topic, until cut off.
@@ -209,14 +217,19 @@ class Subscriber:
                 if shown := show(item):
                     yield shown
         self._see_whether_in_step()
-        while not (self._overrun and self._queue.empty()):
-            shown = await self._take(await self._queue.get(), show)
-            count = 1
-            while count < BURST and not self._queue.empty():
-                shown += await self._take(self._queue.get_nowait(), show)
-                count += 1
-            if shown:
+        while not (self._ended or (self._overrun and self._queue.empty())):
+            shown = await self._burst(show)
+            if shown and not self._ended:
                 yield shown
+
+    async def _burst(self, show: Callable[[Item], bytes]) -> bytes:
+        entry, shown, count = await self._queue.get(), b"", 1
+        while entry is not None:
+            shown += await self._take(entry, show)
+            if count == BURST or self._queue.empty():
+                break
+            entry, count = self._queue.get_nowait(), count + 1
+        return shown
 
     async def _take(self, entry: Entry, show: Callable[[Item], bytes]) -> bytes:
         at = self.places[entry.topic]
@@ -253,7 +266,7 @@ class Subscriber:
         """Read what is missing from the database, up to a number or to what is there now."""
         while page := await self._history.after(topic, self.places[topic].seq):
             for event in page:
-                if until is not None and event.seq >= until:
+                if self._ended or (until is not None and event.seq >= until):
                     break
                 if event.seq > self.places[topic].seq + 1:
                     yield Gap(topic, self.places[topic].seq, event.seq)

@@ -2,13 +2,16 @@
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import httpx
 import pytest
 
+from accounts import users
 from accounts.tables import Role
+from accounts.users import Changes
+from infra.db import transact
 from tests.api.conftest import Person, Starter, register
 from tests.api.event_stage import People, Stage
 from tests.support.outbox import change, record
@@ -124,6 +127,39 @@ def test_ticket_opens_one_stream_as_its_holder(stage: Stage, people: People) -> 
     assert event.data["data"]["marker"] == "own"
     assert (again.status, problem["code"]) == (401, "ticket_invalid")
     assert ticket not in stage.api.log()
+
+
+def sign_out(stage: Stage, person: Person) -> None:
+    with stage.api.client(person.token) as client:
+        client.post("/auth/logout")
+
+
+def demote(stage: Stage, person: Person) -> None:
+    demoted = Changes(role=Role.USER)
+    transact(
+        stage.database.sessions, lambda session: users.update(session, person.id, changes=demoted)
+    )
+
+
+@pytest.mark.parametrize("lose_rights", [sign_out, demote])
+def test_stream_ends_soon_after_its_caller_has_lost_what_he_was_let_in_with(
+    stage: Stage, people: People, lose_rights: Callable[[Stage, Person], None]
+) -> None:
+    person = register(stage.api, Role.OPERATOR)
+    with (
+        stage.stream("orders", person=person) as stream,
+        stage.stream("orders", person=people.operator) as anothers,
+        stage.stream("products") as strangers,
+    ):
+        for one in (stream, anothers, strangers):
+            one.take(1)
+
+        lose_rights(stage, person)
+
+        assert list(stream.events()) == []
+        stage.tell("orders")
+        stage.tell("products")
+        assert [len(one.take(1)) for one in (anothers, strangers)] == [1, 1]
 
 
 def test_ticket_of_one_who_has_signed_out_opens_nothing(stage: Stage) -> None:
