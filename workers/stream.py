@@ -9,9 +9,10 @@ import time
 from threading import Event
 
 from infra import logs, redis
+from infra.db import transact
 from infra.errors import AppError
 from infra.lease import Lease
-from market import freshness
+from market import freshness, watchlist
 from market.streaming import MOST_SYMBOLS, Ingest
 from workers import deps, heartbeat
 from workers.bells import ring
@@ -43,13 +44,19 @@ def main() -> None:
 
 
 def list_symbols() -> list[str]:
-    """List the configured symbols and those asked for lately.
+    """List the watched symbols, those that are meant to stay first.
 
     Raises:
-        RedisDown: nobody knows what was asked for.
+        RedisDown: nobody knows what was asked for lately.
+        DatabaseDown: nobody knows what was put on the watchlist.
     """
     recent = desk().wanted.list_recent(within_s=freshness.WATCHED_FOR_S, limit=MOST_SYMBOLS)
-    return list(dict.fromkeys([*deps.settings().watchlist, *recent]))
+    configured = deps.settings().watchlist
+    entries = transact(
+        deps.database().reads,
+        lambda session: watchlist.list_entries(session, configured=configured, recent=recent),
+    )
+    return [entry.symbol for entry in entries]
 
 
 class _Pulse:
