@@ -21,6 +21,7 @@ class Alarm(StrEnum):
     ENTRIES_MISSING = "entries_missing"
     DATABASE_RESTORED = "database_restored"
     TRIMMED_PAST_GROUP = "trimmed_past_group"
+    REBUILT = "rebuilt"
 
 
 class StreamAlarm(Base):

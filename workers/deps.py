@@ -81,29 +81,13 @@ def journal() -> Journal:
 @cache
 def relay() -> Relay:
     """Build the relay from database and streams."""
-    return Relay(
-        sessions=database().sessions,
-        streams=Streams(redis.connect(settings().streams)),
-        topics=TOPICS,
-        retention=timedelta(hours=settings().stream_retention_h),
-        most=settings().stream_max_length,
-    )
+    return make_relay(settings(), database())
 
 
 @cache
 def retention() -> Retention:
     """Say what is kept of events, and where."""
-    chosen = settings()
-    entries = timedelta(hours=chosen.stream_retention_h)
-    return Retention(
-        sessions=database().sessions,
-        streams=relay().streams,
-        topics=TOPICS,
-        entries=entries,
-        most=chosen.stream_max_length,
-        idle=timedelta(hours=chosen.group_idle_h),
-        rows=max(entries, timedelta(days=chosen.event_retention_days)),
-    )
+    return make_retention(settings(), relay())
 
 
 @cache
@@ -122,6 +106,30 @@ def supplier() -> Supplier:
         chosen.default_stock,
         is_stand_in=chosen.feed_is_stand_in,
         every=timedelta(seconds=chosen.sync_every_s) if chosen.sync_every_s else None,
+    )
+
+
+def make_relay(chosen: Settings, opened: Database) -> Relay:
+    """Build a relay as settings say."""
+    return Relay(
+        sessions=opened.sessions,
+        streams=Streams(redis.connect(chosen.streams)),
+        topics=TOPICS,
+        retention=timedelta(hours=chosen.stream_retention_h),
+        most=chosen.stream_max_length,
+    )
+
+
+def make_retention(chosen: Settings, over: Relay) -> Retention:
+    """Say what is kept of a relay's events, as settings say."""
+    return Retention(
+        sessions=over.sessions,
+        streams=over.streams,
+        topics=TOPICS,
+        entries=over.retention,
+        most=over.most,
+        idle=timedelta(hours=chosen.group_idle_h),
+        rows=max(over.retention, timedelta(days=chosen.event_retention_days)),
     )
 
 
