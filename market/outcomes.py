@@ -26,7 +26,8 @@ def life_s(error: AppError) -> int:
     if isinstance(error, UnknownSymbol):
         return freshness.UNKNOWN_S
     if isinstance(error, NoAccess):
-        return freshness.NO_ACCESS_S
+        # No longer than the refusal itself that this one goes by.
+        return max(1, error.retry_after_s)
     if isinstance(error, OverBudget):
         return min(freshness.FAILED_S, max(1, error.retry_after_s))
     return freshness.FAILED_S

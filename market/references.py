@@ -5,6 +5,7 @@ from dataclasses import asdict
 from datetime import date, datetime, time
 
 import orjson
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra import clock
@@ -51,8 +52,10 @@ def find(session: Session, name: str) -> Document | None:
 
 def map_fetched_at(session: Session, names: Sequence[str]) -> dict[str, datetime]:
     """Map names to when they were last fetched."""
-    found = (session.get(Reference, name) for name in names)
-    return {kept.name: kept.fetched_at for kept in found if kept is not None}
+    rows = session.execute(
+        sa.select(Reference.name, Reference.fetched_at).where(Reference.name.in_(names))
+    )
+    return dict(rows.all())
 
 
 def list_symbols(session: Session, exchange: str) -> list[Match]:

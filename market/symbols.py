@@ -24,6 +24,7 @@ _FOREX_EXCHANGES = frozenset(
 # Matched before the case is changed: some other letters have A-Z as their upper case.
 _SYMBOL = re.compile(r"[A-Za-z0-9.:_^-]{1,32}")
 LONGEST_QUERY = 64
+_QUERY = re.compile(r"[\w .,:;&'()/^+*!$-]+")
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
 _COIN = re.compile(r"[A-Z0-9]{1,12}")
 _CRYPTO_EXCHANGE, _CRYPTO_CURRENCY = "BINANCE", "USDT"
@@ -115,9 +116,10 @@ def parse_query(text: str) -> str:
     Raises:
         InvalidQuery: it is empty, too long, or holds what no name holds.
     """
-    query = " ".join(unicodedata.normalize("NFKC", text).upper().split(" ")).strip()
-    query = re.sub(" +", " ", query)
-    if not 0 < len(query) <= LONGEST_QUERY or not query.isprintable() or "<" in query:
+    query = " ".join(
+        part for part in unicodedata.normalize("NFKC", text).upper().split(" ") if part
+    )
+    if not _QUERY.fullmatch(query) or len(query) > LONGEST_QUERY:
         raise InvalidQuery
     return query
 
