@@ -88,6 +88,13 @@ class ReportOut(Counts):
     refusals_left_out: int = 0
 
 
+class Progress(BaseModel):
+    """How many items of the feed have been looked at, and of how many; unknown before the first."""
+
+    done: int
+    total: int | None
+
+
 class SyncRequested(BaseModel):
     """A sync that was asked for; look at it again under `/products/sync/{id}`."""
 
@@ -104,6 +111,7 @@ class SyncOut(BaseModel):
     dry_run: bool
     requested_at: datetime
     ended_at: datetime | None
+    progress: Progress
     report: Counts | None
 
 

@@ -1,7 +1,7 @@
 """Syncs with the supplier's feed: asked for or due, run by one worker at a time, reported."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -57,6 +57,8 @@ class SyncRun(Base):
     request_id: Mapped[str | None] = mapped_column(
         binary_string(trace.LENGTH), default=trace.request_id
     )
+    items_done: Mapped[int] = mapped_column(sa.Integer, default=0, server_default="0")
+    items_total: Mapped[int | None] = mapped_column(sa.Integer)
     lease_token: Mapped[str | None] = mapped_column(binary_string(36))
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -236,6 +238,7 @@ def public(run: SyncRun) -> dict[str, Any]:
         "dry_run": run.dry_run,
         "requested_at": run.requested_at,
         "ended_at": run.ended_at,
+        "progress": {"done": run.items_done, "total": run.items_total},
         "report": orjson.loads(run.report) if run.report else None,
     }
 
@@ -295,16 +298,21 @@ def _take_over(sessions: Sessions, fetched: Feed, supplier: Supplier, claim: Cla
     tally = Tally(fetched.refusals)
     for start in range(0, len(fetched.offers), takeover.CHUNK):
         chunk = fetched.offers[start : start + takeover.CHUNK]
-        tally.add(_take_chunk(sessions, chunk, supplier, claim), looked_at=len(chunk))
+        far = {"items_done": start + len(chunk), "items_total": len(fetched.offers)}
+        tally.add(_take_chunk(sessions, chunk, supplier, claim, far), looked_at=len(chunk))
         failpoints.reach("products.chunk_taken")
     return tally.report()
 
 
 def _take_chunk(
-    sessions: Sessions, chunk: Sequence[Offer], supplier: Supplier, claim: Claim
+    sessions: Sessions,
+    chunk: Sequence[Offer],
+    supplier: Supplier,
+    claim: Claim,
+    far: Mapping[str, int],
 ) -> list[Difference]:
     def take(session: Session) -> list[Difference]:
-        _keep(session, claim)
+        _keep(session, claim, **far)
         if claim.dry_run:
             return takeover.compare(session, chunk)
         return takeover.apply(session, chunk, default_stock=supplier.default_stock)
@@ -326,8 +334,10 @@ def _remember(sessions: Sessions, known: Known, answered: Validators, claim: Cla
     transact(sessions, write)
 
 
-def _keep(session: Session, claim: Claim) -> None:
+def _keep(session: Session, claim: Claim, **far: int) -> None:
     """Prolong the lease in the transaction of a chunk: who has lost it writes nothing more.
+
+    `far` says how far the run has come with it.
 
     Raises:
         Superseded: it is another's.
@@ -337,7 +347,7 @@ def _keep(session: Session, claim: Claim) -> None:
     kept = session.execute(
         sa.update(SyncRun)
         .where(SyncRun.id == claim.run_id, SyncRun.lease_token == claim.token)
-        .values(lease_until=clock.now(session) + LEASE)
+        .values(lease_until=clock.now(session) + LEASE, **far)
         .execution_options(synchronize_session=False)
     )
     if kept.rowcount != 1:  # type: ignore[attr-defined] # an UPDATE has one
