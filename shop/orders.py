@@ -38,6 +38,7 @@ class Order(Base):
     __table_args__ = (
         sa.UniqueConstraint("user_id", "idempotency_key"),
         sa.Index(None, "user_id", "id"),
+        sa.Index(None, "status", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
