@@ -7,16 +7,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+INSTALLED_BENCH := $(VENV)/.installed-bench
 DASHBOARD := web/dist/index.html
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links
 # A virtual environment whose Python was removed is no environment.
 ifeq ($(shell test -x $(BIN)/python && echo yes),)
-$(INSTALLED) $(INSTALLED_DEV): FORCE
+$(INSTALLED) $(INSTALLED_DEV) $(INSTALLED_BENCH): FORCE
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test check proof bench-quick lock clean mariadb FORCE
+.PHONY: help run install test check proof bench bench-quick lock clean mariadb FORCE
 
 help: ## Say what there is
 	@echo "Tradepost: make TARGET"
@@ -40,13 +41,17 @@ check: $(INSTALLED_DEV) ## Check style, types and the direction of imports
 proof: $(INSTALLED_DEV) mariadb ## Run the tests with the large numbers
 	@exec $(BIN)/python -m pytest -m proof
 
-bench-quick: $(INSTALLED_DEV) mariadb ## Compare our speed with the peers' in three minutes
+bench: $(INSTALLED_BENCH) mariadb ## Compare our speed with the peers'; takes a quarter of an hour
+	@exec $(BIN)/python -m bench.full
+
+bench-quick: $(INSTALLED_DEV) mariadb ## Compare our speed with plain Celery's in three minutes
 	@exec $(BIN)/python -m bench.quick
 
 lock: ## Pin the requirements anew, with hashes (needs uv)
 	@command -v uv >/dev/null || { echo "uv is needed to pin requirements: install it first."; exit 1; }
 	$(LOCK) requirements.in -o requirements.txt
 	$(LOCK) requirements-dev.in -c requirements.txt -o requirements-dev.txt
+	$(LOCK) requirements-bench.in -c requirements-dev.txt -o requirements-bench.txt
 
 clean: ## Remove .venv and all caches; the data in var/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -62,6 +67,11 @@ $(INSTALLED_DEV): requirements-dev.txt
 
 $(DASHBOARD): $(shell find web/src web/public web/scripts web/*.json web/*.ts web/index.html -type f ! -name schema.d.ts)
 	@$(BIN)/python -m cli.dashboard
+
+# And this one everything that development needs.
+$(INSTALLED_BENCH): requirements-bench.txt
+	@$(call install,requirements-bench.txt,$@)
+	@touch $(INSTALLED) $(INSTALLED_DEV)
 
 # The tests run their own MariaDB. Only its programs are needed, no service.
 mariadb:

@@ -1,19 +1,21 @@
 """A small HTTP load: so many connections, each asking again as soon as it has its answer.
 
-Run as a process of its own, so that it does not take part in what it measures:
-`python -m bench.load PORT PATH CONNECTIONS SECONDS` prints answers a second.
+Run as a process of its own, so that it does not take part in what it measures.
 """
 
 import asyncio
+import subprocess
 import sys
 import time
 from typing import cast
 
 import uvloop
 
+from tests.support.processes import PYTHON, ROOT
+
 
 class _Client(asyncio.Protocol):
-    """One connection; counts whole answers that begin with 200."""
+    """One connection; counts whole answers of success."""
 
     def __init__(self, request: bytes, ends_at: float) -> None:
         self.answers = 0
@@ -35,7 +37,7 @@ class _Client(asyncio.Protocol):
         length = int(head.lower().split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
         if len(body) < length:
             return
-        if not head.startswith(b"HTTP/1.1 200"):
+        if not head.startswith(b"HTTP/1.1 20"):
             self.done.set_exception(RuntimeError(head.decode()))
             self._transport.close()
             return
@@ -51,9 +53,30 @@ class _Client(asyncio.Protocol):
             self.done.set_result(None)
 
 
-async def measure(port: int, path: str, *, connections: int, seconds: float) -> float:
-    """Load one path of a server on this machine; return answers a second."""
-    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+def load(
+    port: int, path: str, connections: int, seconds: float, *, body: bytes = b"", token: str = ""
+) -> float:
+    """Load one path of a server on this machine, with POST if there is a body.
+
+    Returns answers a second.
+    """
+    head = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
+    if token:
+        head.append(f"Authorization: Bearer {token}")
+    if body:
+        head += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    done = subprocess.run(
+        [PYTHON, "-m", "bench.load", str(port), str(connections), str(seconds)],
+        input="\r\n".join([*head, "", ""]).encode() + body,
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        timeout=seconds + 30,
+    )
+    return float(done.stdout)
+
+
+async def _measure(port: int, request: bytes, *, connections: int, seconds: float) -> float:
     begun = time.perf_counter()
     loop = asyncio.get_running_loop()
     clients = [
@@ -69,8 +92,9 @@ async def measure(port: int, path: str, *, connections: int, seconds: float) -> 
 
 
 if __name__ == "__main__":
-    port, path, connections, seconds = sys.argv[1:]
+    port, connections, seconds = sys.argv[1:]
+    request = sys.stdin.buffer.read()
     rate = uvloop.run(
-        measure(int(port), path, connections=int(connections), seconds=float(seconds))
+        _measure(int(port), request, connections=int(connections), seconds=float(seconds))
     )
     sys.stdout.write(f"{rate}\n")

@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 
 from infra import clock
 from infra.db import Database
+from infra.rows import insert_rows, table_of
 from shop import products
 from shop.orders import Order, OrderLine
 from shop.payments import Payment
@@ -77,5 +78,5 @@ def _insert(session: Session, ids: range, product_id: int) -> None:
         }
         for order_id in ids
     ]
-    for table, rows in ((Order, orders), (OrderLine, lines), (Payment, payments)):
-        session.execute(sa.insert(table), rows)
+    for model, rows in ((Order, orders), (OrderLine, lines), (Payment, payments)):
+        insert_rows(session, table_of(model), rows)

@@ -1,30 +1,17 @@
-"""The quick comparison: `make bench-quick`, under three minutes."""
-
-import json
-import sys
-import tempfile
-from pathlib import Path
+"""The quick comparison: `make bench-quick`, some minutes. Plain Celery, and cached quotes."""
 
 from bench import quotes, settle
-from bench.servers import peers
+from bench.report import report
+from bench.servers import Peers
 
-RESULTS = Path("var/bench-quick.json")
 
-
-def main() -> None:
-    """Run every comparison, print a table and keep the figures as JSON."""
-    with (
-        tempfile.TemporaryDirectory(prefix="tradepost-bench-") as folder,
-        peers(Path(folder)) as up,
-    ):
-        results = {"settle": settle.run(up, ours=5000, plain=1000), "quote": quotes.run(up)}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    for name, figures in results.items():
-        sys.stdout.write(
-            f"{name}: " + "  ".join(f"{k} {v:,.1f}" for k, v in figures.items()) + "\n"
-        )
+def measure(peers: Peers) -> dict[str, dict[str, float]]:
+    """Run the short comparisons."""
+    return {
+        "settle": settle.run_instant(peers, ours=5000, theirs=1000, rounds=3, with_all=False),
+        "cached quote": quotes.run(peers, rounds=4, seconds=1.5),
+    }
 
 
 if __name__ == "__main__":
-    main()
+    report("quick", measure)

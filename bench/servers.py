@@ -1,11 +1,12 @@
 """Private servers for benchmarks, set as a careful operator would set them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.databases import NAME, migrate
+from infra.db import Database, open_database
+from tests.support.databases import NAME, migrate, speak_as_mysql
 from tests.support.mariadb import MariaDB, prepare_data_folder
 from tests.support.processes import PYTHON, Child, Nursery
 from tests.support.valkey import Valkey
@@ -30,22 +31,26 @@ class Peers:
     """A migrated database, a broker, and the means to start processes over them."""
 
     nursery: Nursery
+    mariadb: MariaDB
     env: dict[str, str]
     work_dir: Path
 
     @contextmanager
-    def worker(self, application: str, queue: str, name: str) -> Iterator[Child]:
-        """Run a Celery worker of two processes while the block lasts."""
-        log_level, started = "--loglevel=INFO", "ready."
-        command = [
-            *(PYTHON, "-m", "celery", "-A", application, "worker", "-Q", queue),
-            *("-n", f"{name}@%h", "-c", str(PROCESSES), log_level),
-            *("--without-mingle", "--without-gossip"),
-        ]
+    def worker(self, command: Sequence[str], ready: str, name: str) -> Iterator[Child]:
+        """Run somebody's worker while the block lasts; it says `ready` in its log when it is."""
         with self.nursery.group():
-            child = self.nursery.start(name, command, env=self.env)
-            child.wait_until(lambda: started in child.log())
+            child = self.nursery.start(name, [PYTHON, "-m", *command], env=self.env)
+            child.wait_until(lambda: ready in child.log())
             yield child
+
+
+@contextmanager
+def opened(peers: Peers) -> Iterator[Database]:
+    """Open the database from here, in the dialect of production."""
+    database = open_database(peers.env["DATABASE_URL"])
+    speak_as_mysql(database.engine)
+    yield database
+    database.engine.dispose()
 
 
 @contextmanager
@@ -62,7 +67,8 @@ def peers(work_dir: Path) -> Iterator[Peers]:
         valkey.start()
         url = mariadb.create_database(NAME)
         migrate(url)
-        env = {"DATABASE_URL": url, "BROKER_URL": valkey.url(), "ENV_FILE": ""}
-        yield Peers(nursery, env, work_dir)
+        redis = dict.fromkeys(("BROKER_URL", "CACHE_URL", "STREAMS_URL"), valkey.url())
+        env = {"DATABASE_URL": url, **redis, "ENV_FILE": ""}
+        yield Peers(nursery, mariadb, env, work_dir)
     finally:
         nursery.stop_all()

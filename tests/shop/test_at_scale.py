@@ -3,19 +3,27 @@
 import pytest
 
 from tests.support.mariadb import MariaDB
-from tests.support.scale import costs
+from tests.support.scale import Cost, costs
 
 FLAT = 1.3
+# Rows that a look may read beyond that, so that a page of two has room as well.
+A_FEW = 5
 
 
-def test_ten_times_the_orders_cost_no_more_rows(mariadb_server: MariaDB) -> None:
-    small = costs(mariadb_server, 1_000, rounds=1)
+def grown(small: dict[str, Cost], large: dict[str, Cost]) -> dict[str, tuple[int, int]]:
+    return {
+        name: (small[name].rows, cost.rows)
+        for name, cost in large.items()
+        if cost.rows > FLAT * small[name].rows + A_FEW
+    }
+
+
+def test_five_times_the_orders_cost_no_more_rows(mariadb_server: MariaDB) -> None:
+    small = costs(mariadb_server, 2_000, rounds=1)
 
     large = costs(mariadb_server, 10_000, rounds=1)
 
-    assert {name: cost.rows for name, cost in large.items()} == {
-        name: pytest.approx(cost.rows, rel=FLAT - 1, abs=5) for name, cost in small.items()
-    }
+    assert grown(small, large) == {}
 
 
 @pytest.mark.proof
@@ -25,7 +33,5 @@ def test_a_million_orders_cost_no_more_rows_than_ten_thousand(mariadb_server: Ma
 
     large = costs(mariadb_server, 1_000_000, rounds=1)
 
-    assert {name: cost.rows for name, cost in large.items()} == {
-        name: pytest.approx(cost.rows, rel=FLAT - 1, abs=5) for name, cost in small.items()
-    }
+    assert grown(small, large) == {}
     assert {name: cost.scanned for name, cost in large.items() if cost.scanned} == {}

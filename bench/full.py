@@ -1,0 +1,34 @@
+"""All comparisons of the shop: `make bench`. Name some to run only those.
+
+`python -m bench.full settle scale`. Conditions stand in each module's first lines.
+"""
+
+import sys
+from collections.abc import Callable
+
+from bench import accept, latency, quotes, scale, settle
+from bench.report import report
+from bench.servers import Peers
+
+Run = Callable[[Peers], dict[str, float]]
+
+_RUNS: dict[str, Run] = {
+    "settle": lambda peers: settle.run_instant(
+        peers, ours=10_000, theirs=1500, rounds=3, with_all=True
+    ),
+    "settle at 50 ms": lambda peers: settle.run_slow(peers, ours=3000, theirs=200, rounds=3),
+    "accept": lambda peers: accept.run(peers, rounds=4, seconds=4),
+    "cached quote": lambda peers: quotes.run(peers, rounds=5, seconds=2),
+    "accepted to paid, ms": lambda peers: latency.run(peers, seconds=10),
+    "1,000,000 orders": scale.run,
+}
+
+
+def measure(peers: Peers) -> dict[str, dict[str, float]]:
+    """Run what is named on the command line, or everything."""
+    chosen = sys.argv[1:] or list(_RUNS)
+    return {name: _RUNS[name](peers) for name in chosen}
+
+
+if __name__ == "__main__":
+    report("full", measure)

@@ -1,0 +1,24 @@
+"""What pages, claims, history and sweeps cost at 1,000,000 orders, against 10,000."""
+
+import sys
+
+from bench.servers import Peers
+from tests.support.scale import costs
+
+SMALL, LARGE = 10_000, 1_000_000
+_ROUNDS = 25
+
+
+def run(peers: Peers, *, large: int = LARGE) -> dict[str, float]:
+    """Take every look at both shops; return how many times as long each takes in the large one."""
+    before = costs(peers.mariadb, SMALL, rounds=_ROUNDS)
+    after = costs(peers.mariadb, large, rounds=_ROUNDS)
+    for name, cost in after.items():
+        was = before[name]
+        sys.stdout.write(
+            f"{name}: {was.seconds * 1e3:.2f} -> {cost.seconds * 1e3:.2f} ms,"
+            f" rows read {was.rows} -> {cost.rows}\n"
+        )
+        for plan in cost.plans:
+            sys.stdout.write(f"    {plan.table}: {plan.access} by {plan.index}\n")
+    return {name: cost.seconds / before[name].seconds for name, cost in after.items()}
