@@ -3,14 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-import orjson
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from api.deps import Reads
 from api.errors import problems
-from api.spans import HEADERS, JSON, As, Begin, End, Format, InvalidSpan, read_span
-from api.spreadsheets import CONTENT, as_csv, cell
+from api.market_answers import NOT_MODIFIED
+from api.spans import As, Begin, End, Format, InvalidSpan, read_span, send
+from api.spreadsheets import CONTENT, TooManyExports, as_csv, cell
 from infra.db import transact
 from infra.errors import Invalid
 from market import candles, freshness
@@ -23,6 +23,7 @@ from market.upstream import UnknownSymbol
 router = APIRouter(prefix="/market", tags=["market"])
 
 _USUAL_CANDLES = 500
+_MOVING = ("age_s", "fetched_at")
 _HEAD = (
     *("t", "start_at", "o", "h", "l", "c", "n", "covered", "expected", "coverage", "open"),
     *("source", "symbol"),
@@ -72,12 +73,14 @@ class CandlesOut(BaseModel):
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"content": CONTENT},
-    **problems(UnknownSymbol, InvalidSymbol, InvalidSpan, TooManyCandles),
+    **NOT_MODIFIED,
+    **problems(UnknownSymbol, InvalidSymbol, InvalidSpan, TooManyCandles, TooManyExports),
 }
 
 
 @router.get("/candles", response_model=CandlesOut, responses=_ANSWERS)
 def list_candles(
+    request: Request,
     reads: Reads,
     symbol: Symbol,
     resolution: Resolution = Resolution.ONE,
@@ -103,9 +106,9 @@ def list_candles(
         rows = ([_row(series, candle) for candle in group] for group in groups)
         return as_csv(f"{symbol}-{resolution}", _HEAD, rows)
     found = [candle for group in groups for candle in group]
-    return Response(
-        orjson.dumps(_columns(series, resolution, found, now)), headers=HEADERS, media_type=JSON
-    )
+    shown = _columns(series, resolution, found, now)
+    steady = {name: told for name, told in shown.items() if name not in _MOVING}
+    return send(request, shown, tagged=steady)
 
 
 def _columns(

@@ -3,15 +3,15 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-import orjson
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from api.deps import Reads
 from api.errors import problems
+from api.market_answers import NOT_MODIFIED
 from api.paging import Paging
-from api.spans import HEADERS, JSON, As, Begin, End, Format, InvalidSpan, read_span
-from api.spreadsheets import CONTENT, as_csv, cell
+from api.spans import As, Begin, End, Format, InvalidSpan, read_span, send
+from api.spreadsheets import CONTENT, TooManyExports, as_csv, cell
 from infra.db import transact
 from market import history
 from market.documents import instant
@@ -25,7 +25,8 @@ _USUAL = timedelta(days=1)
 _HEAD = ("t", "as_of", "c", "d", "dp", "h", "l", "o", "pc", "source", "symbol")
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"content": CONTENT},
-    **problems(UnknownSymbol, InvalidSymbol, InvalidSpan),
+    **NOT_MODIFIED,
+    **problems(UnknownSymbol, InvalidSymbol, InvalidSpan, TooManyExports),
 }
 
 Symbol = Annotated[str, Query(description="As in AAPL, BINANCE:BTCUSDT, OANDA:EUR_USD.")]
@@ -49,6 +50,7 @@ class StoredQuoteOut(BaseModel):
 
 @router.get("/history", response_model=list[StoredQuoteOut], responses=_ANSWERS)
 def list_history(
+    request: Request,
     response: Response,
     reads: Reads,
     page: Paging,
@@ -73,8 +75,7 @@ def list_history(
     )
     shown = [history.document(quote) for quote in page.show(found, key=history.key)]
     # An answer of our own keeps the digits, and has to be told what the page has said.
-    headers = {**HEADERS, **response.headers}
-    return Response(orjson.dumps(shown), headers=headers, media_type=JSON)
+    return send(request, shown, tagged=shown, headers=response.headers)
 
 
 def _row(symbol: str, line: Line) -> tuple[object, ...]:

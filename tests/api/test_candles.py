@@ -29,9 +29,9 @@ class Booth:
     database: Database
     symbol: str
 
-    def store(self, count: int, *, every_s: int = 20) -> None:
+    def store(self, count: int, *, every_s: int = 20, begin: datetime = NOON) -> None:
         stored = [
-            (NOON + timedelta(seconds=every_s * n), f"{100 + n}.10000000000000000001")
+            (begin + timedelta(seconds=every_s * n), f"{100 + n}.10000000000000000001")
             for n in range(count)
         ]
         store_quotes(self.database, self.symbol, stored)
@@ -112,6 +112,20 @@ def test_history_is_paged_newest_first_to_its_end(booth: Booth) -> None:
         answer = booth.http.get(answer.links["next"]["url"])
 
     assert prices == [pytest.approx(100.1 + n) for n in range(24, -1, -1)]
+
+
+@pytest.mark.parametrize("path", ["history", "candles"])
+def test_reader_who_has_the_answer_is_told_so(booth: Booth, path: str) -> None:
+    booth.store(30)
+    tag = booth.get(path).headers["etag"]
+    booth.http.headers["If-None-Match"] = tag
+
+    again = booth.get(path)
+    booth.store(1, begin=NOON + timedelta(hours=1))
+    changed = booth.get(path)
+
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert changed.status_code == 200
 
 
 def test_history_as_csv_is_whole_oldest_first_and_exact(booth: Booth) -> None:
