@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import typer
 
-from cli import doctor, events, held, migrate, payments, up, users
+from cli import doctor, events, held, migrate, payments, products, queues, seed, tasks, up, users
 from infra.errors import AppError, Misconfigured
 
 _START_FAULT, _SETTINGS_FAULT = 1, 2
@@ -20,8 +20,12 @@ app = typer.Typer(
 )
 app.command()(up.up)
 app.command()(migrate.migrate)
+app.command()(seed.seed)
 app.command()(doctor.doctor)
 app.add_typer(users.app, name="users")
+app.add_typer(products.app, name="products")
+app.add_typer(tasks.app, name="tasks")
+app.add_typer(queues.app, name="queues")
 for name, command in (
     ("held", held.held),
     ("ask", held.ask),

@@ -14,7 +14,12 @@ _LOOPBACK = "127.0.0.1,localhost,::1"
 def base_environment() -> dict[str, str]:
     """Give our own environment without any setting, for programs that know none of them."""
     known = set(Settings.model_fields)
-    plain = {name: value for name, value in os.environ.items() if name.lower() not in known}
+    # Flower takes any option from the environment: also the one that opens its API to everybody.
+    plain = {
+        name: value
+        for name, value in os.environ.items()
+        if name.lower() not in known and not name.startswith("FLOWER_")
+    }
     # Calls among our own programs must not go through a proxy that the environment names.
     beyond = plain.get("no_proxy") or plain.get("NO_PROXY")
     plain["no_proxy"] = plain["NO_PROXY"] = f"{beyond},{_LOOPBACK}" if beyond else _LOOPBACK

@@ -1,6 +1,8 @@
 """`tradepost users`: the first admin, and who may do what when nobody can sign in."""
 
 import sys
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -12,6 +14,7 @@ from accounts.audit import Doing, audited
 from accounts.passwords import MAX_LENGTH, MIN_LENGTH, Passwords
 from accounts.tables import NAME_LENGTH, Role
 from accounts.users import Changes, Profile
+from cli.output import AsJson, show_json
 from infra.db import Database, open_database, transact
 from infra.errors import Invalid
 from infra.settings import load_settings
@@ -53,15 +56,22 @@ def create_admin(
 
 
 @app.command("list")
-def list_all() -> None:
+def list_all(as_json: AsJson = False) -> None:
     """List all users, newest first."""
+    if as_json:
+        show_json([asdict(user) for user in _all_users()])
+        return
+    for user in _all_users():
+        state = "disabled" if user.is_disabled else "active"
+        typer.echo(f"{user.id}\t{user.email}\t{user.role}\t{state}\t{user.name}")
+
+
+def _all_users() -> Iterator[Profile]:
     database, below = _open(), None
     while True:
         with database.reads() as session:
             page = users.list_users(session, below=below, limit=_PAGE)
-        for user in page:
-            state = "disabled" if user.is_disabled else "active"
-            typer.echo(f"{user.id}\t{user.email}\t{user.role}\t{state}\t{user.name}")
+        yield from page
         if len(page) < _PAGE:
             return
         below = page[-1].id
