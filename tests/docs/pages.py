@@ -39,3 +39,9 @@ def rows(page: Path) -> Iterator[list[str]]:
     for line in page.read_text().splitlines():
         if line.startswith("|") and not set(line) <= set("|-: "):
             yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def anchors(page: Path) -> Iterator[str]:
+    """Give what links may point to: the page's headings, as a browser's address has them."""
+    for heading in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE):
+        yield re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")

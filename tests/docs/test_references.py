@@ -1,12 +1,11 @@
 import ast
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import PAGES, blocks, code_spans, name_of, prose
+from tests.docs.pages import PAGES, anchors, blocks, code_spans, name_of, prose
 from tests.support.processes import ROOT
 
 PACKAGES = ("api", "workers", "shop", "market", "accounts", "infra", "sandbox", "cli")
@@ -82,12 +81,7 @@ def _leads_somewhere(page: Path, target: str, anchor: str) -> bool:
     file = (page.parent / target).resolve() if target else page
     if not file.exists():
         return False
-    return not anchor or anchor.removeprefix("#") in set(_anchors(file))
-
-
-def _anchors(page: Path) -> Iterator[str]:
-    for heading in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE):
-        yield re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+    return not anchor or anchor.removeprefix("#") in set(anchors(file))
 
 
 def _exists(name: str) -> bool:

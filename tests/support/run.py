@@ -40,7 +40,7 @@ class WholeRun:
 
     def __init__(self, nursery: Nursery, folder: Path, **env: str) -> None:
         self._nursery = nursery
-        self._folder = folder
+        self.folder = folder
         self._env = {
             "DATA_DIR": str(folder),
             "API_PORT": str(free_port()),
@@ -135,7 +135,7 @@ class WholeRun:
         return time.monotonic() - began
 
     def _told(self) -> dict[str, Any]:
-        file = self._folder / "run.json"
+        file = self.folder / "run.json"
         if not file.exists():
             return {"ready": False, "services": {}}
         told: dict[str, Any] = json.loads(file.read_text())

@@ -1,0 +1,226 @@
+"""What `make run` starts, as an operator sees it: metrics and alerts, one request's way, Flower."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from infra.outbox import Event
+from shop.payments import Payment
+from tests.docs.pages import anchors, blocks
+from tests.e2e.conftest import StartRun
+from tests.support.processes import PYTHON, ROOT, clean_environment, eventually
+from tests.support.run import FLOWER_LOGIN, WholeRun
+
+ALERTS = ROOT / "docs/alerts.yml"
+REQUEST_ID = "traced-from-here-to-there"
+
+
+@pytest.fixture(scope="module")
+def run(start_run: StartRun) -> WholeRun:
+    run = start_run(FULFILMENT_DELAY_S="0", LOG_FORMAT="json", FLOWER_UNAUTHENTICATED_API="true")
+    eventually(lambda: run.get("/products/"), what="the first sync")
+    return run
+
+
+@pytest.fixture(scope="module")
+def scraped(run: WholeRun) -> str:
+    """Scrape once every task has run, canaries among them."""
+
+    def complete() -> str | None:
+        with run.http() as http:
+            text = http.get("/metrics").text
+        canaries = re.findall(r'task_runs_total\{outcome="done",task="canary\.(\w+)"\}', text)
+        return text if len(canaries) == 4 else None
+
+    text = eventually(complete, timeout_s=40, interval_s=0.5)
+    assert text is not None
+    return text
+
+
+def rules() -> list[dict[str, Any]]:
+    (group,) = yaml.safe_load(ALERTS.read_text())["groups"]
+    found: list[dict[str, Any]] = group["rules"]
+    return found
+
+
+def log_lines(run: WholeRun, name: str) -> list[dict[str, Any]]:
+    text = (run.folder / "logs" / f"{name}.log").read_text()
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def test_every_figure_that_an_alert_looks_at_is_there(scraped: str) -> None:
+    # A counter has no value before it counts, but its family is told.
+    given = set(re.findall(r"^(?:# TYPE )?(tradepost_\w+)", scraped, re.MULTILINE))
+
+    asked = {name for rule in rules() for name in re.findall(r"tradepost_\w+", rule["expr"])}
+
+    assert {name for name in asked if name not in given} == set()
+    assert len(rules()) >= 10
+
+
+def test_every_alert_leads_to_its_place_in_the_runbook() -> None:
+    places = set(anchors(ROOT / "docs/runbook.md"))
+
+    for rule in rules():
+        page, _, anchor = rule["annotations"]["runbook"].partition("#")
+        assert page == "docs/runbook.md"
+        assert anchor in places, rule["alert"]
+
+
+def test_metrics_tell_of_workers_queues_streams_and_the_pool(scraped: str) -> None:
+    figures = dict(re.findall(r"^(tradepost_\S+) (\S+)$", scraped, re.MULTILINE))
+
+    assert float(figures['tradepost_queue_consumers{queue="payments"}']) == 1
+    assert float(figures['tradepost_queue_consumers{queue="market"}']) == 1
+    assert float(figures['tradepost_stream_length{topic="products"}']) >= 20
+    assert float(figures['tradepost_canary_age_seconds{queue="events"}']) < 45
+    assert float(figures["tradepost_database_pool_size"]) > 0
+    assert 'tradepost_finnhub_calls_left{lane="interactive"}' in figures
+    assert 'tradepost_task_duration_seconds_bucket{le="+Inf",task="products.sync"}' in figures
+
+
+def test_one_request_is_found_in_log_row_worker_and_event(run: WholeRun) -> None:
+    with run.http("api", **{"X-Request-ID": REQUEST_ID}) as http:
+        placed = http.post("/orders/", json={"id": 1, "quantity": 1}).json()
+    run.wait_for(placed["id"], "completed")
+    database = run.database()
+
+    with database.reads() as session:
+        row = session.scalar(sa.select(Payment.request_id).where(Payment.order_id == placed["id"]))
+        events = session.execute(
+            sa.select(Event.type, Event.request_id).where(
+                Event.subject.in_([f"orders/{placed['id']}", f"payments/{placed['id']}"])
+            )
+        ).all()
+    database.engine.dispose()
+    answered = [line for line in log_lines(run, "api") if line.get("request_id") == REQUEST_ID]
+    worked = [
+        line for line in log_lines(run, "worker-payments") if REQUEST_ID in line.get("requests", ())
+    ]
+    assert row == REQUEST_ID
+    assert {event.type for event in events} >= {"order.placed", "order.paid", "order.completed"}
+    assert {event.request_id for event in events} == {REQUEST_ID}
+    assert [(line["method"], line["path"]) for line in answered] == [("POST", "/orders/")]
+    assert [line["event"] for line in worked] == ["payments_answered"]
+
+
+def test_flower_answers_nobody_without_its_password(run: WholeRun) -> None:
+    with run.http("flower") as http:
+        pages = ["/", "/workers", "/tasks", "/broker", "/api/workers", "/api/tasks"]
+        refused = {page: http.get(page).status_code for page in pages}
+        forbidden = http.post("/api/task/send-task/payments.settle", json={"args": []})
+        wrong = http.get("/", auth=(FLOWER_LOGIN[0], "guess"))
+        known = http.get("/api/workers", auth=FLOWER_LOGIN)
+
+    assert set(refused.values()) == {401}
+    assert forbidden.status_code == 401
+    assert wrong.status_code == 401
+    assert known.status_code == httpx.codes.OK
+
+
+def test_flower_keeps_what_it_saw(run: WholeRun) -> None:
+    flower = Path(f"/proc/{run.pid('flower')}/cmdline").read_text().split("\0")
+
+    assert {"--persistent=True", "--max_tasks=10000", "--address=127.0.0.1"} <= set(flower)
+    assert not any(FLOWER_LOGIN[1] in argument for argument in flower)
+
+
+def tradepost(run: WholeRun, command: str) -> subprocess.CompletedProcess[str]:
+    """Call `tradepost …` as somebody does on the machine where the run is."""
+    return subprocess.run(
+        [PYTHON, "-m", "cli", *shlex.split(command, comments=True)[1:]],
+        cwd=ROOT,
+        env=clean_environment({"DATA_DIR": str(run.folder)}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_commands_of_the_runbook_do_what_it_says(run: WholeRun, scraped: str) -> None:
+    commands = [
+        line.removeprefix(".venv/bin/")
+        for block in blocks(ROOT / "docs/runbook.md", "sh")
+        for line in block.splitlines()
+        if line.startswith(".venv/bin/tradepost")
+    ]
+
+    ended = {command: tradepost(run, command) for command in dict.fromkeys(commands)}
+
+    said = {command: done.stderr + done.stdout for command, done in ended.items()}
+    # The doctor may find what other tests have broken; it must find everything else in order.
+    assert {command: done.returncode for command, done in ended.items()} == {
+        command: ended[command].returncode if "doctor" in command else 0 for command in ended
+    }, said
+    assert len(commands) >= 8
+    shown = {queue["name"]: queue for queue in run.get("/queues")}
+    assert shown["market"]["paused"] is None
+
+
+def test_every_list_is_one_json_document(run: WholeRun, scraped: str) -> None:
+    synced = json.loads(tradepost(run, "tradepost products sync --dry-run --json").stdout)
+    listed = json.loads(tradepost(run, "tradepost tasks list --name products.sync --json").stdout)
+    shown = json.loads(tradepost(run, f"tradepost tasks show {listed[0]['id']} --json").stdout)
+    queues = json.loads(tradepost(run, "tradepost queues list --json").stdout)
+    rung = json.loads(tradepost(run, "tradepost queues schedule --json").stdout)
+    doctor = json.loads(tradepost(run, "tradepost doctor --json").stdout)
+    refused = tradepost(run, f"tradepost tasks retry {listed[0]['id']}")
+
+    assert (synced["status"], synced["dry_run"]) == ("done", True)
+    assert synced["progress"]["done"] == synced["progress"]["total"] == 20
+    assert listed[0]["arguments"] == {"sync_id": synced["id"], "dry_run": True}
+    assert shown["state"] == "done"
+    assert {queue["name"] for queue in queues} == {"payments", "products", "market", "events"}
+    assert {entry["task"] for entry in rung} >= {"payments.settle", "canary.events"}
+    assert {finding["about"] for finding in doctor["findings"]} >= {
+        "Python", "Modules", "The database", "The database's clock", "Tables", "The broker", "Disk",
+        "Queue payments", "Failed tasks",
+    }  # fmt: skip
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Task ")
+    assert "Traceback" not in refused.stderr
+
+
+def test_killed_worker_is_missed_and_back(run: WholeRun) -> None:
+    before = run.pid("worker-market")
+
+    os.kill(before, signal.SIGKILL)
+
+    def is_back() -> bool:
+        return run.services["worker-market"].get("pid", before) != before and run.is_ready
+
+    def consumers() -> list[str]:
+        return next(q["consumers"] for q in run.get("/queues") if q["name"] == "market") or []
+
+    eventually(is_back, timeout_s=30)
+    eventually(lambda: any(name.startswith("worker-market@") for name in consumers()))
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(300)
+def test_worker_that_consumes_nothing_is_noticed_and_started_again(run: WholeRun) -> None:
+    before = run.pid("worker-market")
+    forget = "from workers.app import app; app.control.cancel_consumer('market')"
+    broker = {"BROKER_URL": run.url("redis")}
+    began = time.monotonic()
+    subprocess.run(
+        [PYTHON, "-c", forget], cwd=ROOT, env=clean_environment(broker), check=True, timeout=60
+    )
+
+    eventually(lambda: run.services["worker-market"].get("pid", before) != before, timeout_s=75)
+
+    assert time.monotonic() - began < 60
+    assert "worker_consumes_nothing" in (run.folder / "logs/worker-market.log").read_text()
+    eventually(lambda: run.get("/readyz")["degraded"] == [], timeout_s=60)
