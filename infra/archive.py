@@ -4,6 +4,7 @@ A page costs the same however long the story is: its rows are found by an index,
 """
 
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -59,7 +60,7 @@ def list_page(
         PositionUnknown: there is no such event.
     """
     rows = outbox.list_after(session, topic, seq=_start(session, topic, after), limit=limit)
-    for before, row in zip(rows, rows[1:], strict=False):
+    for before, row in pairwise(rows):
         if row.seq != before.seq + 1:
             return rows[: rows.index(row)]
     return rows

@@ -1,14 +1,18 @@
 """Events as subscribers get them, from a stream in Redis or from the database: one and the same."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar, cast
 
 import orjson
+from pydantic import TypeAdapter
 
 from infra.cursor import Position
 from infra.outbox import Numbered
 from infra.streams import entry_fields, parse_id
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,34 @@ def from_database(event: Numbered) -> Entry:
     return _entry(event.topic, Position(event.epoch, event.seq), fields)
 
 
+def from_cloud_event(document: bytes) -> Entry:
+    """Build the same entry from its JSON document, as kept or as the API's history gives it.
+
+    Raises:
+        ValueError: it is no event of ours.
+    """
+    told = orjson.loads(document)
+    return Entry(
+        topic=str(told["source"]).removeprefix("/tradepost/"),
+        place=Position(*parse_id(told["id"])),
+        type=told["type"],
+        subject=told["subject"],
+        version=told["version"],
+        data=told["data"],
+        cloud_event=document,
+    )
+
+
+def read(entry: Entry, shape: type[T]) -> T:
+    """Read an event's data as a declared shape, such as `shop.payloads.OrderData`.
+
+    Raises:
+        ValidationError: it is another.
+    """
+    told: T = _adapter(cast("Hashable", shape)).validate_python(entry.data)
+    return told
+
+
 def _entry(topic: str, place: Position, fields: Mapping[str, bytes]) -> Entry:
     """Build what subscribers get; `data` goes into the document as it stands."""
     data = fields.get("data", b"null")
@@ -60,3 +92,8 @@ def _entry(topic: str, place: Position, fields: Mapping[str, bytes]) -> Entry:
         data=orjson.loads(data) or {},
         cloud_event=head[:-1] + b',"data":' + data + b"}",
     )
+
+
+@lru_cache(maxsize=64)
+def _adapter(shape: Hashable) -> TypeAdapter[Any]:
+    return TypeAdapter(shape)  # type: ignore[arg-type] # whatever pydantic reads

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -16,6 +16,18 @@ from prometheus_client.registry import Collector
 bells_rung = Counter("tradepost_bells_rung_total", "Messages sent to wake workers", ["task"])
 bells_failed = Counter(
     "tradepost_bells_failed_total", "Bells that did not ring; the sweep does their work", ["task"]
+)
+consumer_handled = Counter(
+    "tradepost_consumer_handled_total", "Events a group has handled", ["group", "topic"]
+)
+consumer_failed = Counter(
+    "tradepost_consumer_failed_total", "Attempts at an event that failed", ["group", "topic"]
+)
+consumer_dead_letters = Counter(
+    "tradepost_consumer_dead_letters_total", "Events put aside", ["group", "topic"]
+)
+consumer_lag = Gauge(
+    "tradepost_consumer_lag", "Events on the stream that are not handled yet", ["group", "topic"]
 )
 
 

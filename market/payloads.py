@@ -14,7 +14,7 @@ class QuoteData(TypedDict):
     d: float | None
     dp: float | None
     h: float
-    l: float
+    l: float  # noqa: E741 - the provider's name
     o: float
     pc: float
     t: int

@@ -6,6 +6,7 @@ from sqlalchemy.engine import Engine
 # Importing them makes every table known.
 import accounts.tables  # noqa: F401
 import infra.alarms
+import infra.inbox
 import infra.queues
 import infra.tasks  # noqa: F401
 import market.bars

@@ -6,10 +6,8 @@ import pytest
 
 from accounts.tables import Role
 from tests.api.conftest import Starter, register
-from tests.api.event_stage import People, Stage
+from tests.api.event_stage import OWN_DB, SHARED_DB, People, Stage
 from tests.support.valkey import Valkey
-
-SHARED_DB, OWN_DB = 7, 8
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Services beside Tradepost that follow its events."""

@@ -1,0 +1,142 @@
+"""The example service as processes: killed, flushed, and nothing printed twice."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from accounts.tables import Role
+from examples.receipts import receipts
+from infra import dead_letters
+from infra.db import Database, open_database, transact
+from infra.entries import Entry, from_cloud_event
+from infra.outbox import Change
+from tests.api.conftest import register
+from tests.api.event_stage import OWN_DB, Stage
+from tests.support.outbox import record
+from tests.support.processes import PYTHON, Child, Nursery, eventually
+from tests.support.valkey import Valkey
+
+pytest_plugins = ("tests.api.event_fixtures",)
+
+WHEN = "2026-11-22T01:37:21Z"
+ORDERS = 60
+
+
+def completed(order_id: int) -> list[Change]:
+    """Make the story of an order."""
+    line = {"product_id": 1, "name": "Lamp", "quantity": 2, "unit_price": 5.0, "unit_fee": 1.0,
+            "line_total": 12.0}  # fmt: skip
+    shown = {
+        "id": order_id, "user_id": 1, "currency": "USD", "subtotal": 10.0, "fee": 2.0,
+        "total": 12.0, "refunded": 0.0, "items": [line], "created_at": WHEN, "updated_at": WHEN,
+    }  # fmt: skip
+    return [
+        Change(
+            "orders",
+            f"order.{status}",
+            f"orders/{order_id}",
+            version,
+            {**shown, "status": status.replace("placed", "pending"), "version": version},
+        )
+        for version, status in enumerate(("placed", "paid", "completed"), start=1)
+    ]
+
+
+class Shop:
+    """What writes orders, and the printers that follow."""
+
+    def __init__(self, stage: Stage, valkey: Valkey, nursery: Nursery, folder: Path) -> None:
+        self.stage, self.valkey = stage, valkey
+        self._nursery = nursery
+        self._operator = register(stage.api, Role.OPERATOR)
+        self._url = f"sqlite:///{folder / 'receipts.db'}"
+        self.database: Database = open_database(self._url)
+
+    def complete(self, first: int, last: int) -> None:
+        for order_id in range(first, last + 1):
+            record(self.stage.database, *completed(order_id))
+        self.stage.publish()
+
+    def printer(self) -> Child:
+        """Start a receipt printer."""
+        env = {
+            "RECEIPTS_DATABASE": self._url,
+            "STREAMS_URL": self.valkey.url(OWN_DB),
+            "TRADEPOST_URL": self.stage.api.url,
+            "TRADEPOST_TOKEN": self._operator.token,
+            "CLAIM_AFTER_S": "2",
+        }
+        return self._nursery.start(
+            "receipts", [PYTHON, "-m", "examples.receipts.receipts"], env=env
+        )
+
+    def printed(self) -> list[int]:
+        try:
+            with self.database.reads() as session:
+                return list(session.scalars(sa.select(receipts.receipts.c.order_id)))
+        except sa.exc.OperationalError:  # the printer has not made the table yet
+            return []
+
+
+@pytest.fixture
+def shop(
+    own_stage: Stage, valkey_server: Valkey, processes: Nursery, tmp_path: Path
+) -> Iterator[Shop]:
+    made = Shop(own_stage, valkey_server, processes, tmp_path)
+    yield made
+    made.database.engine.dispose()
+
+
+def test_each_receipt_is_printed_once_whatever_is_killed_or_flushed(shop: Shop) -> None:
+    shop.complete(1, ORDERS // 3)
+    first, second = shop.printer(), shop.printer()
+    eventually(lambda: len(shop.printed()) >= 5, 40, what="printers at work")
+    first.kill()
+    shop.complete(ORDERS // 3 + 1, 2 * ORDERS // 3)
+    with shop.valkey.client(OWN_DB) as client:
+        client.flushdb()
+    third = shop.printer()
+    shop.complete(2 * ORDERS // 3 + 1, ORDERS)
+
+    eventually(lambda: len(shop.printed()) >= ORDERS, 60, what="all receipts")
+    codes = [printer.stop() for printer in (second, third)]
+
+    assert sorted(shop.printed()) == list(range(1, ORDERS + 1))
+    assert codes == [0, 0]
+
+
+def test_command_line_consumes_and_looks_after_dead_letters(shop: Shop, processes: Nursery) -> None:
+    env = {
+        "DATABASE_URL": shop.stage.api.database_url,
+        "BROKER_URL": shop.valkey.url(OWN_DB),
+        "LOG_FORMAT": "json",
+    }
+    tradepost = [PYTHON, "-m", "cli", "events"]
+    shop.complete(1, 1)
+    consumer = processes.start(
+        "consume",
+        [*tradepost, "consume", "--group", "g", "--topics", "orders", "--oldest"],
+        env=env,
+    )
+    consumer.wait_until(lambda: consumer.log().count('"specversion"') == 3)
+    assert consumer.stop() == 0
+    letter = from_cloud_event(consumer.log().splitlines()[0].encode())
+    transact(shop.stage.database.sessions, lambda session: _park_next(session, letter))
+
+    listed = processes.start("list", [*tradepost, "dead-letters", "list"], env=env)
+    assert listed.wait() == 0
+    dropped = processes.start(
+        "drop", [*tradepost, "dead-letters", "drop", "--group", "g", "orders", "99"], env=env
+    )
+    assert dropped.wait() == 0
+
+    assert "g  orders 99  orders/1 v1  failed  5 tries  no ink" in listed.log()
+    with shop.stage.database.reads() as session:
+        assert dead_letters.list_of(session) == []
+
+
+def _park_next(session: sa.orm.Session, entry: Entry) -> None:
+    told = entry.cloud_event.replace(b'"id":"1-1"', b'"id":"1-99"')
+    dead_letters.park(session, "g", from_cloud_event(told), behind=False, tries=5, error="no ink")
