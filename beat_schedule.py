@@ -9,6 +9,7 @@ beat_schedule = {
     "fulfil paid orders": {"task": "orders.fulfil", "schedule": 1.0},
     "settle due refunds": {"task": "refunds.settle", "schedule": 2.0},
     "end unpaid orders": {"task": "orders.expire", "schedule": 5.0},
+    "let old webhooks go": {"task": "payments.forget_webhooks", "schedule": 600.0},
     "reconcile yesterday": {"task": "payments.reconcile", "schedule": 60.0},
     "publish committed events": {"task": "events.publish", "schedule": 1.0},
     "cut streams to size": {"task": "events.trim", "schedule": 30.0},

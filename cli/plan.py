@@ -54,7 +54,7 @@ def make_plan(settings: Settings, folder: RunFolder) -> Plan:
     if settings.uses_embedded_redis:
         first.insert(0, programs.redis_server(resolved, port=redis_port))
     if simulated:
-        first.append(programs.stand_ins(resolved, ports))
+        first.append(programs.stand_ins(resolved, ports, url=api_url(resolved)))
     running = {service.name for service in first}
     then = [replace(service, needs=_needs(service, running)) for service in _work(resolved)]
     places = _places(resolved, running=running, simulated=simulated)
@@ -92,6 +92,8 @@ def _decided(settings: Settings, folder: RunFolder, *, redis_port: int) -> dict[
         decided["fulfilment_delay_s"] = DEMO_FULFILMENT_DELAY_S
     if settings.secret_key is None:
         decided["secret_key"] = SecretStr(folder.kept_secret("secret_key"))
+    if settings.gateway_webhook_secret is None:
+        decided["gateway_webhook_secret"] = SecretStr(folder.kept_secret("webhook_secret"))
     if settings.flower_basic_auth is None:
         password = folder.kept_secret("flower_password")
         decided["flower_basic_auth"] = SecretStr(f"{FLOWER_USER}:{password}")

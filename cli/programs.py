@@ -45,19 +45,23 @@ def redis_server(settings: Settings, *, port: int) -> Service:
     )
 
 
-def stand_ins(settings: Settings, ports: StandInPorts) -> Service:
-    """Describe the stand-ins for payment gateway, Finnhub and product feed, in one process."""
+def stand_ins(settings: Settings, ports: StandInPorts, *, url: str) -> Service:
+    """Describe the stand-ins for payment gateway, Finnhub and product feed, in one process.
+
+    The gateway tells the API at `url` of what it does.
+    """
     command = _python(
         "sandbox", "--host", "127.0.0.1",
         "--gateway-port", str(ports.gateway), "--finnhub-port", str(ports.finnhub),
         "--feed-port", str(ports.feed), "--data-dir", str(settings.data_dir / "sandbox"),
+        "--webhook-url", f"{url}/payments/webhooks/sandbox",
     )  # fmt: skip
     asked = (ports.gateway, ports.finnhub, ports.feed)
     return _service(
         settings,
         "sandbox",
         command,
-        env=environment(settings),
+        env=environment(settings, secrets=("gateway_webhook_secret",)),
         probe=HttpProbe(*(f"http://127.0.0.1:{port}/healthz" for port in asked)),
         stop_stage=StopStage.OUTSIDE,
     )

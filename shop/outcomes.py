@@ -339,9 +339,16 @@ def _touch(session: Session, payment_id: int, *, at: datetime) -> None:
 
 
 def _wait(session: Session, claim: Claim, *, until: datetime) -> None:
+    """Give the payment back until then; at once if a webhook came while it was ours."""
+    told = Payment.due_at > claim.payment["due_at"]
     session.execute(
         sa.update(Payment)
         .where(Payment.id == claim.payment_id)
-        .values(due_at=until, lease_token=None, lease_until=None, tries=0)
+        .values(
+            due_at=sa.case((told, Payment.due_at), else_=until),
+            lease_token=None,
+            lease_until=None,
+            tries=0,
+        )
         .execution_options(synchronize_session=False)
     )

@@ -53,6 +53,7 @@ _CLAIMED = (
     "gateway",
     "amount_minor",
     "currency",
+    "due_at",
     "token",
     "tries",
     "version",

@@ -5,7 +5,7 @@ and one that comes again has none. What an event claims is never believed, only 
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -19,6 +19,11 @@ from shop.gateways.notices import LONGEST_ID, LONGEST_TYPE, Notice, Subject
 from shop.payments import AttemptState, Payment
 from shop.refunds import Refund, RefundState
 
+# Stripe repeats an event for three days at most, and lets people resend it for thirty.
+# Source: https://docs.stripe.com/webhooks, 2026-11.
+KEEP = timedelta(days=31)
+BATCH = 500
+MOST_BATCHES = 40
 # A charge of which anything is left to find out, be it that it was given up too early.
 _OPEN = frozenset(AttemptState) - {AttemptState.SUCCEEDED, AttemptState.DECLINED}
 
@@ -62,6 +67,33 @@ def receive(sessions: Sessions, notice: Notice, *, now: datetime | None = None) 
     return Received(is_new=False)
 
 
+def forget(sessions: Sessions, *, now: datetime | None = None) -> int:
+    """Delete events that came long ago, in small transactions; return how many.
+
+    Safe to repeat and to interrupt. No gateway sends an event again after so long.
+    """
+    done = 0
+    for _ in range(MOST_BATCHES):
+        batch = transact(sessions, lambda session: _forget_batch(session, now))
+        done += batch
+        if batch < BATCH:
+            break
+    return done
+
+
+def _forget_batch(session: Session, now: datetime | None) -> int:
+    key = sa.tuple_(WebhookInbox.gateway, WebhookInbox.event_id)
+    old = session.execute(
+        sa.select(WebhookInbox.gateway, WebhookInbox.event_id)
+        .where(WebhookInbox.received_at < (now or clock.now(session)) - KEEP)
+        .order_by(WebhookInbox.received_at)
+        .limit(BATCH)
+    ).all()
+    if old:
+        session.execute(sa.delete(WebhookInbox).where(key.in_([tuple(row) for row in old])))
+    return len(old)
+
+
 def _store(session: Session, notice: Notice, now: datetime) -> Received:
     session.add(
         WebhookInbox(
@@ -83,7 +115,7 @@ def _store(session: Session, notice: Notice, now: datetime) -> Received:
 
 
 def _wake_payment(session: Session, notice: Notice, now: datetime) -> bool:
-    """Make a payment due whose charge is in doubt; one that a worker holds stays with it."""
+    """Make a payment due whose charge is in doubt; its worker gives one that it holds back so."""
     mine = sa.select(Payment).where(
         Payment.order_id == notice.order_id, Payment.gateway == notice.gateway
     )
@@ -94,7 +126,7 @@ def _wake_payment(session: Session, notice: Notice, now: datetime) -> bool:
     newest = payments.newest_attempts(session, [payment.order_id]).get(payment.order_id)
     if newest is None or newest["state"] not in _OPEN:
         return False
-    if payment.due_at is None or payment.due_at > now:
+    if payment.due_at is None or payment.due_at > now or payment.lease_token is not None:
         payment.due_at = now
     return True
 

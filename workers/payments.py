@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from infra import failpoints
 from infra.logs import log
-from shop import settlement
+from shop import settlement, webhooks
 from shop.settlement import Settler
 from workers import deps
 from workers.bells import ring
@@ -24,6 +24,17 @@ def settle() -> None:
         failpoints.reach("payments.settled")
         log.info("payments_settled", count=settled)
         ring(publish, fulfil)
+
+
+@task(name="payments.forget_webhooks", queue="payments")
+def forget_webhooks() -> None:
+    """Delete the inbox's events that came long ago.
+
+    Delivered at least once: what is gone is not found again.
+    """
+    forgotten = webhooks.forget(deps.database().sessions)
+    if forgotten:
+        log.info("webhooks_forgotten", count=forgotten)
 
 
 def _settler() -> Settler:

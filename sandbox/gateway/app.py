@@ -34,13 +34,13 @@ _CREATED = 201
 _SERVER_ERROR = 500
 
 
-def build(data_dir: Path) -> StandIn:
-    """Build the gateway over its ledger in `data_dir`."""
+def build(data_dir: Path, *, subscription: Subscription | None = None) -> StandIn:
+    """Build the gateway over its ledger in `data_dir`; a subscriber hears of everything."""
     faults = (*_CHARGE_FAULTS, *_REFUND_FAULTS, *_WEBHOOK_FAULTS)
     book = FaultBook(faults, fields=_FIELDS)
     gateway = Gateway(
         ledger=Ledger(data_dir / "gateway.db"),
-        webhooks=Webhooks(data_dir / "gateway-webhook.json", book),
+        webhooks=Webhooks(data_dir / "gateway-webhook.json", book, subscription=subscription),
         book=book,
     )
     return StandIn(

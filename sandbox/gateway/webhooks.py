@@ -43,17 +43,19 @@ class Subscription:
 class Webhooks:
     """Announces events to the subscriber; off until somebody subscribes.
 
-    The subscription survives a restart in a file of its own. Events that were under way do not:
-    a receiver has to ask the gateway anyway, since webhooks get lost in real life too.
+    The subscription survives a restart in a file of its own, unless the start brings another.
+    Events that were under way do not: a receiver has to ask the gateway anyway, since webhooks get
+    lost in real life too.
     """
 
-    def __init__(self, path: Path, book: FaultBook) -> None:
+    def __init__(
+        self, path: Path, book: FaultBook, *, subscription: Subscription | None = None
+    ) -> None:
         self._path = path
         self._book = book
-        self._postman: Postman | None = None
-        if path.exists():
-            kept = Subscription.read(json.loads(path.read_text(encoding="utf-8")))
-            self._postman = _hire(kept)
+        if subscription is None and path.exists():
+            subscription = Subscription.read(json.loads(path.read_text(encoding="utf-8")))
+        self._postman: Postman | None = _hire(subscription) if subscription else None
 
     async def subscribe(self, subscription: Subscription) -> None:
         """Send events to this address from now on, and to no other."""

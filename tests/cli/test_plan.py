@@ -102,7 +102,7 @@ def test_each_program_is_given_only_the_secrets_it_uses(
     assert given == {
         "redis": set(),
         "migrations": set(),
-        "sandbox": set(),
+        "sandbox": {"GATEWAY_WEBHOOK_SECRET"},
         "api": {"SECRET_KEY", "GATEWAY_WEBHOOK_SECRET", "STRIPE_WEBHOOK_SECRET"},
         "worker-payments": {"STRIPE_API_KEY"},
         "worker-market": {"FINNHUB_API_KEY"},
@@ -173,4 +173,5 @@ def test_made_secrets_are_kept_for_the_next_run_and_private(tmp_path: Path) -> N
 
     assert first.secret_key == second.secret_key
     assert first.flower_basic_auth == second.flower_basic_auth
+    assert first.gateway_webhook_secret == second.gateway_webhook_secret
     assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0

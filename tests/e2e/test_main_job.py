@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -167,16 +168,33 @@ def workers_in(http: httpx.Client) -> Any:
 
 
 def test_product_withdrawn_before_fulfilment_is_refunded(run: WholeRun) -> None:
-    placed = run.order(id=20, quantity=1)
-    run.wait_for(placed["id"], "paid")
-
     with run.http() as http:
-        assert http.delete("/products/20").is_success
+        new = {"name": "Keyboard", "price": 20.0, "quantity": 100}
+        product = http.post("/products/", json=new).json()
+        placed = run.order(id=product["id"], quantity=10)
+        run.wait_for(placed["id"], "paid")
+        assert http.delete(f"/products/{product['id']}").is_success
 
     shown = run.wait_for(placed["id"], "refunded")
-    assert shown["refunded"] == shown["total"]
+    receipt = run.get(f"/orders/{placed['id']}/timeline")
+    assert (shown["total"], shown["refunded"]) == (240.0, 240.0)
+    assert [it["status"] for it in receipt["refunds"]] == ["succeeded"]
+    assert "order.refunded" in [it["type"] for it in receipt["events"]]
     assert run.ledger().kept(placed["id"]) == 0
     assert len(run.ledger().charges_of(placed["id"])) == 1
+
+
+def test_charge_whose_answer_was_an_error_is_settled_by_the_gateways_webhook(
+    run: WholeRun,
+) -> None:
+    placed = run.order(id=18, quantity=1, payment_token="tok_500")
+
+    run.wait_for(placed["id"], "completed")
+    sent, *asked = run.get(f"/orders/{placed['id']}/timeline")["gateway_calls"]
+    looked_up = datetime.fromisoformat(asked[-1]["started_at"])
+    assert (sent["outcome"], asked[-1]["outcome"]) == ("unknown", "succeeded")
+    # Without a webhook it would be half a minute.
+    assert looked_up - datetime.fromisoformat(sent["started_at"]) < timedelta(seconds=25)
 
 
 def test_declined_card_ends_the_order_and_gives_the_stock_back(run: WholeRun) -> None:

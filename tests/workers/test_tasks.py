@@ -14,6 +14,7 @@ QUEUES = {
     "payments.reconcile": "payments",
     "orders.fulfil": "payments",
     "orders.expire": "payments",
+    "payments.forget_webhooks": "payments",
     "refunds.settle": "payments",
     "products.sync": "products",
     "events.publish": "events",
