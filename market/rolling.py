@@ -35,7 +35,7 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What one run did to how many rows; `left` if it ended by its time."""
+    """What one run did to how many rows; `left` if it ended by its time, after a step at least."""
 
     rows: int
     left: bool
@@ -81,27 +81,35 @@ def prune(
 def _work_through(
     find: Callable[[], list[str]], work: Callable[[str], int], *, step: int, run_s: float
 ) -> Done:
-    """Work on each symbol found until a step does less than it could, and find again."""
+    """Work on each symbol found until a step does less than it could; find again if there are more.
+
+    What comes in meanwhile is left to the next run: a busy symbol must not keep this one going.
+    """
     ends_at = time.monotonic() + run_s
     rows = 0
     while symbols := find():
         for symbol in symbols:
             done = step
             while done >= step:
-                if time.monotonic() > ends_at:
-                    return Done(rows, left=True)
                 done = work(symbol)
                 rows += done
                 failpoints.reach("rolling.committed")
+                if time.monotonic() > ends_at:
+                    return Done(rows, left=True)
+        if len(symbols) < SYMBOLS_AT_ONCE:
+            break
     return Done(rows, left=False)
 
 
 def _list_behind(session: Session) -> list[str]:
+    """List what is behind, furthest first: when there is too much to do, all wait alike."""
+    behind = Instrument.version - sa.func.coalesce(QuoteRoll.version, 0)
     return list(
         session.scalars(
             sa.select(Instrument.symbol)
             .outerjoin(QuoteRoll, QuoteRoll.symbol == Instrument.symbol)
-            .where(Instrument.version > sa.func.coalesce(QuoteRoll.version, 0))
+            .where(behind > 0)
+            .order_by(behind.desc())
             .limit(SYMBOLS_AT_ONCE)
         )
     )
