@@ -84,6 +84,7 @@ def opened(settings: Settings) -> Iterator[Collaborators]:
             settings.database,
             pool_size=_POOL_SIZE,
             lock_wait_timeout_s=_LOCK_WAIT_TIMEOUT_S,
+            lock_waits=1,
             patience_s=_DATABASE_PATIENCE_S,
         ),
         cache=_connect(settings.cache),

@@ -31,6 +31,7 @@ PATIENCE_S = 28
 # A link that took longer to break than this is not tried again: nobody waits for ever.
 _QUICK_S = 5.0
 _DEADLOCK, _LOCK_WAIT, _RECORD_CHANGED = 1213, 1205, 1020
+_LOCK_WAITS = "lock_waits"
 _RETRIABLE = frozenset({_DEADLOCK, _LOCK_WAIT, _RECORD_CHANGED})
 # Not reached, gone, lost in a query; stopping; connection killed by somebody (MariaDB).
 _LINK_LOST = frozenset({2003, 2006, 2013, 1053, 1927})
@@ -162,10 +163,12 @@ def open_database(
     pool_size: int = 5,
     lock_wait_timeout_s: int = LOCK_WAIT_TIMEOUT_S,
     patience_s: int = PATIENCE_S,
+    lock_waits: int = TRIES,
 ) -> Database:
     """Open a pool on a MySQL-protocol server or an SQLite file; nothing is sent until first use.
 
-    No statement goes on for longer than `patience_s`.
+    No statement goes on for longer than `patience_s`, and no transaction waits for a lock in vain
+    more than `lock_waits` times, each for `lock_wait_timeout_s` (on MySQL).
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -177,6 +180,7 @@ def open_database(
             lock_wait_timeout_s=lock_wait_timeout_s,
             patience_s=patience_s,
         )
+    engine = engine.execution_options(**{_LOCK_WAITS: lock_waits})
     reading = engine.execution_options(readonly=True)
     return Database(
         engine=engine,
@@ -192,7 +196,8 @@ def transact(sessions: Sessions, work: Callable[[Session], T]) -> T:
 
     Raises:
         CommitUnknown: the link broke at COMMIT; nobody knows whether the work stands.
-        DatabaseBusy: locks were not to be had in three tries.
+        DatabaseBusy: locks were not to be had, in three tries or as many as the database was
+            opened for.
         DatabaseDown: the server cannot be reached.
         DatabaseSlow: a statement took longer than the database's patience.
     """
@@ -205,7 +210,7 @@ def transact(sessions: Sessions, work: Callable[[Session], T]) -> T:
             except OperationalError as error:
                 session.rollback()
                 slow = _link_lost(error) and time.monotonic() - began > _QUICK_S
-                if attempt == TRIES or slow or not _may_run_again(error):
+                if slow or attempt >= _tries(session, error):
                     raise _translate(error) from error
                 continue
             try:
@@ -254,8 +259,12 @@ def _link_lost(error: OperationalError) -> bool:
     return error.connection_invalidated or _code(error) in _LINK_LOST
 
 
-def _may_run_again(error: OperationalError) -> bool:
-    return _code(error) in _RETRIABLE or _link_lost(error)
+def _tries(session: Session, error: OperationalError) -> int:
+    """Tell how often work may be begun that ends in this way."""
+    if _code(error) == _LOCK_WAIT:
+        options = session.get_bind().get_execution_options()
+        return int(options.get(_LOCK_WAITS, TRIES))
+    return TRIES if _code(error) in _RETRIABLE or _link_lost(error) else 1
 
 
 def _translate(error: OperationalError) -> AppError | OperationalError:

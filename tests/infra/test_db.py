@@ -192,17 +192,24 @@ def test_read_only_server_is_down_for_writers(mariadb: MariaDB, database: Databa
         transact(database.sessions, lambda session: write_event(session, "orders/1"))
 
 
+@pytest.mark.parametrize("lock_waits", [1, 2])
 def test_lock_held_by_another_makes_us_busy_in_the_end(
-    database: Database, database_url: str
+    database: Database, database_url: str, lock_waits: int
 ) -> None:
-    hurried = open_database(database_url, lock_wait_timeout_s=1)
+    hurried = open_database(database_url, lock_wait_timeout_s=1, lock_waits=lock_waits)
+    runs = []
+
+    def work(session: Session) -> None:
+        runs.append(session)
+        take_number(session, "orders")
+
     with database.sessions() as holder:
         take_number(holder, "orders")
-
         with pytest.raises(DatabaseBusy):
-            transact(hurried.sessions, lambda session: take_number(session, "orders"))
+            transact(hurried.sessions, work)
 
     hurried.engine.dispose()
+    assert len(runs) == lock_waits
     assert next_numbers(database.sessions)["orders"] == 1
 
 
