@@ -13,6 +13,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 from fastapi.security import OAuth2PasswordBearer
+from pydantic import BeforeValidator
 
 from accounts.attempts import Attempts
 from accounts.audit import Doing, audited
@@ -183,7 +184,16 @@ Address = Annotated[str, Depends(_address)]
 OptionalCaller = Annotated[Caller | None, Depends(_optional_caller)]
 """Who is asking, None if nobody says so."""
 
-RowId = Annotated[int, Path(ge=1, le=_MAX_ID)]
+
+def _refuse_other_spellings(written: object) -> object:
+    # pydantic would take " 1", "1.0" and the digits of every script.
+    if isinstance(written, str) and not (written.isascii() and written.isdigit()):
+        msg = "Input should be a valid integer"
+        raise ValueError(msg)
+    return written
+
+
+RowId = Annotated[int, BeforeValidator(_refuse_other_spellings), Path(ge=1, le=_MAX_ID)]
 """The id of a row in a path."""
 
 

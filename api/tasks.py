@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, status
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
 from api.deps import Kept, Operator, Reads, RoleRequired, RowId, Sessions, TokenRequired
 from api.errors import problems
@@ -16,6 +16,17 @@ from shop.refund_requests import RefundTooLarge
 from workers import retries
 
 router = APIRouter(prefix="/tasks", tags=["operations"])
+
+
+def _refuse_numbers(value: object) -> object:
+    # pydantic would take one for the seconds since 1970.
+    if isinstance(value, str) and value.lstrip("+-").replace(".", "").isdigit():
+        msg = "write it as 2026-11-22T12:00:00Z"
+        raise ValueError(msg)
+    return value
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_refuse_numbers)]
 
 
 class TaskOut(BaseModel):
@@ -53,7 +64,7 @@ def list_tasks(
     state: Annotated[TaskState | None, Query(description="Only those that stand so.")] = None,
     name: Annotated[str | None, Query(max_length=80, description="Only this task.")] = None,
     since: Annotated[
-        AwareDatetime | None, Query(description="Only those seen since then (with a zone).")
+        Instant | None, Query(description="Only those seen since then (with a zone).")
     ] = None,
 ) -> Sequence[dict[str, Any]]:
     """List tasks that somebody asked for or that failed, newest first. Operators only."""

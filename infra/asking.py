@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 import orjson
 from redis import RedisError
 
+from infra.cache import read_document
 from infra.logs import log
 from infra.redis import AsyncClient, translated
 from infra.wanted import channel, outcome_key, recent_key, wanted_key
@@ -83,7 +84,7 @@ class Asking:
         """
         with translated():
             found = await self._client.get(key)
-        return orjson.loads(found) if isinstance(found, bytes) else None
+        return read_document(found)
 
     async def admit(self, who: str, what: str, *, limit: int, window_s: int) -> bool:
         """Tell whether `who` may ask for one more thing; things asked for before are free.

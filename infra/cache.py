@@ -2,6 +2,7 @@
 
 import orjson
 
+from infra.logs import log
 from infra.redis import Client, translated
 
 
@@ -18,7 +19,7 @@ class Cache:
             RedisDown: the cache cannot be reached.
         """
         with translated():
-            return _document(self._client.get(key))
+            return read_document(self._client.get(key))
 
     def take(self, key: str) -> dict[str, object] | None:
         """Find a document and forget it; of several who ask at once, one gets it.
@@ -27,7 +28,7 @@ class Cache:
             RedisDown: the cache cannot be reached.
         """
         with translated():
-            return _document(self._client.getdel(key))
+            return read_document(self._client.getdel(key))
 
     def put(self, key: str, document: dict[str, object], *, life_s: int) -> None:
         """Keep a document for `life_s` seconds.
@@ -39,8 +40,13 @@ class Cache:
             self._client.set(key, orjson.dumps(document), ex=life_s)
 
 
-def _document(found: object) -> dict[str, object] | None:
+def read_document(found: object) -> dict[str, object] | None:
+    """Read what was found under a key; what somebody else has put there is as good as nothing."""
     if not isinstance(found, bytes):
         return None
-    document: dict[str, object] = orjson.loads(found)
-    return document
+    try:
+        document = orjson.loads(found)
+    except ValueError:
+        log.warning("cached_document_not_ours")
+        return None
+    return document if isinstance(document, dict) else None

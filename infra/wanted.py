@@ -10,9 +10,11 @@ from time import time
 
 import orjson
 
+from infra.cache import read_document
 from infra.redis import Client, translated
 
 FLIGHT_S = 10
+_LONGEST_WANT = 600
 _POLLED_FOR_S = 7 * 24 * 3600
 
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
@@ -47,7 +49,9 @@ class Wanted:
             return []
         with translated():
             taken = self._client.spop(wanted_key(self._name, lane), limit)
-        return [want.decode() for want in taken]  # type: ignore[union-attr] # a list, with a count
+        # What is no text of ours is nobody's want, and must not cost the others theirs.
+        texts = [bytes(want) for want in taken]  # type: ignore[union-attr,arg-type] # a list of bytes
+        return [text.decode(errors="replace") for text in texts if len(text) <= _LONGEST_WANT]
 
     def begin(self, want: str) -> str | None:
         """Become the only worker on a want, for ten seconds at most; None if another one is.
@@ -77,7 +81,7 @@ class Wanted:
         """
         with translated():
             found = self._client.get(outcome_key(self._name, want))
-        return orjson.loads(found) if isinstance(found, bytes) else None
+        return read_document(found)
 
     def post(self, want: str, outcome: dict[str, object], *, life_s: int) -> None:
         """Keep what became of a want for `life_s` seconds, and tell everybody who listens.
@@ -112,7 +116,7 @@ class Wanted:
         with translated():
             self._client.zremrangebyscore(key, "-inf", since)
             found = self._client.zrevrange(key, 0, limit - 1)
-        return [bytes(name).decode() for name in found]  # type: ignore[arg-type] # bytes
+        return [bytes(name).decode(errors="replace") for name in found]  # type: ignore[arg-type] # bytes
 
     def claim_turn(self, *, for_s: float) -> bool:
         """Take the turn of a schedule for a while; False while another one has it.

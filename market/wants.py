@@ -4,6 +4,7 @@
 `search APPLE%20INC`, `status US`, `holidays US`, `symbols binance`.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -27,6 +28,11 @@ class Kind(StrEnum):
     STATUS = "status"
     HOLIDAYS = "holidays"
     SYMBOLS = "symbols"
+
+
+# Symbols, currencies, exchanges, and searches in percent-encoding. Whoever can write to Redis can
+# want anything: nothing else is asked of the provider.
+_SUBJECT = re.compile(r"[A-Za-z0-9.:_^%~-]{1,500}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,9 @@ def parse_want(text: str) -> Want:
         ValueError: it is none.
     """
     kind, subject, *days = text.split(" ")
+    if not _SUBJECT.fullmatch(subject):
+        msg = "no subject of a want"
+        raise ValueError(msg)
     if not days:
         return Want(Kind(kind), subject)
     first, last = days

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from accounts.passwords import Passwords
@@ -34,3 +36,18 @@ def test_nothing_fits_where_no_password_of_ours_is_stored(
     passwords: Passwords, stored: str | None
 ) -> None:
     assert not passwords.verify("", stored)
+
+
+def test_unknown_user_takes_as_much_work_as_a_wrong_password(passwords: Passwords) -> None:
+    stored = passwords.hash("correct horse battery")
+
+    def work_s(stored: str | None) -> float:
+        """Measure the thread's own time, which does not depend on who else is at work."""
+        took = []
+        for _ in range(5):
+            began = time.thread_time()
+            passwords.verify("guess", stored)
+            took.append(time.thread_time() - began)
+        return min(took)
+
+    assert 0.5 < work_s(None) / work_s(stored) < 2

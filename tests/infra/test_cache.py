@@ -36,3 +36,12 @@ def test_cache_away_is_said_so(cache: Cache, valkey: Valkey) -> None:
         cache.find("quote:AAPL")
     with pytest.raises(RedisDown):
         cache.put("quote:AAPL", {}, life_s=1)
+
+
+@pytest.mark.parametrize("forged", ["", "no JSON", "[1]", "7", b"\xff\xfe"])
+def test_what_somebody_else_wrote_is_as_good_as_nothing(
+    cache: Cache, plain: "redis.Redis", forged: str | bytes
+) -> None:
+    plain.set("quote:AAPL", forged)
+
+    assert cache.find("quote:AAPL") is None

@@ -346,3 +346,19 @@ def test_who_listens_hears_the_outcome(desk: Desk, valkey: Valkey) -> None:
         message = ear.get_message(timeout=1)
     assert message is not None
     assert orjson.loads(message["data"]) == {"want": "quote AAPL", "outcome": {"code": "ok"}}
+
+
+def test_forged_wants_cost_neither_calls_nor_the_others(
+    desk: Desk, sandbox: Sandbox, valkey: Valkey
+) -> None:
+    with valkey.client(2) as client:
+        client.sadd(
+            "market:wanted",
+            b"\xff\xfe", "", "quote", "no.such.kind AAPL", "quote ../../admin/faults",
+            "quote AAPL&token=x", "quote AAPL\r\nX: y", f"quote {'A' * 100_000}",
+        )  # fmt: skip
+
+    outcome = serve(desk, "quote AAPL")
+
+    assert outcome == {"code": "ok"}
+    assert sandbox.calls_by_symbol() == {"AAPL": 1}
