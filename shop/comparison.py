@@ -199,6 +199,7 @@ def _look_up_refunds(
             Refund.gateway == report.gateway, Refund.charge_id.in_(charge_ids)
         )
         ours = list(session.scalars(mine))
+        charged = _orders_of(session, report.gateway, charge_ids)
         by_id = {refund.refund_id: refund for refund in ours if refund.refund_id}
         by_key: dict[str | None, Refund] = {it.key: it for it in ours if not it.refund_id}
         for back in some:
@@ -207,10 +208,21 @@ def _look_up_refunds(
                 sums.refunds + 1,
                 sums.refunded_minor + back.amount_minor,
             )
-            yield from _judge_refund(back, by_id.get(back.id) or by_key.get(back.key))
+            known = by_id.get(back.id) or by_key.get(back.key)
+            yield from _judge_refund(back, known, order_id=charged.get(back.charge_id))
 
 
-def _judge_refund(back: ListedRefund, refund: Refund | None) -> Iterator[Finding]:
+def _orders_of(session: Session, gateway: str, charge_ids: Iterable[str]) -> dict[str, int]:
+    table = Attempt.__table__.c
+    mine = sa.select(table.charge_id, table.order_id).where(
+        table.gateway == gateway, table.charge_id.in_(list(charge_ids))
+    )
+    return {row.charge_id: row.order_id for row in session.execute(mine)}
+
+
+def _judge_refund(
+    back: ListedRefund, refund: Refund | None, *, order_id: int | None
+) -> Iterator[Finding]:
     if refund is None:
         kind, ours, proposal = Difference.ORPHAN_AT_GATEWAY, None, "book it by hand"
     elif (refund.amount_minor, refund.currency) != (back.amount_minor, back.currency):
@@ -225,9 +237,9 @@ def _judge_refund(back: ListedRefund, refund: Refund | None) -> Iterator[Finding
         back.currency,
         ours,
         back.amount_minor,
-        key=refund.key if refund else None,
+        key=refund.key if refund else back.key,
         gateway_id=back.id,
-        order_id=refund.order_id if refund else None,
+        order_id=refund.order_id if refund else order_id,
         proposal=proposal,
     )
 

@@ -9,6 +9,8 @@ import pytest
 import redis
 
 from accounts.tables import Role
+from shop.gateways.protocol import ChargeRequest, RefundRequest, Succeeded
+from shop.gateways.sandbox import SandboxGateway
 from tests.api.conftest import Api, Starter, register
 from tests.api.shopfront import Shopfront, Visitor, problem_of
 from tests.support.fleet import Fleet
@@ -210,6 +212,47 @@ def test_what_happens_to_an_order_is_on_its_stream(at_work: OpenShop) -> None:
     assert told == ["order.placed", "order.paid", "order.completed"]
 
 
+def test_a_days_books_are_compared_both_ways_by_the_worker(at_work: OpenShop) -> None:
+    lost, forgotten, odd = (_delivered(at_work) for _ in range(3))
+    at_work.operator.post(f"/orders/{lost}/refunds", json={"amount": 10})
+    eventually(lambda: at_work.order(lost)["refunded"] == 10.0)
+    wrong = at_work.operator.post(
+        "/orders/", json={"id": 1, "payment_token": "tok_wrong_amount"}
+    ).json()["id"]
+    eventually(lambda: at_work.order(wrong)["status"] == "payment_unknown")
+    abroad = SandboxGateway(at_work.world.gateway_url)
+    stray = abroad.charge(ChargeRequest("stray:1", "nobody", 700, "EUR", "tok_visa"))
+    (mine,) = at_work.world.ledger().charges_of(odd)
+    abroad.refund(RefundRequest("by hand", mine.id, 500, "USD"))
+    with at_work.world.gateway_books() as books:
+        books.execute("DELETE FROM charge WHERE reference = ?", (str(forgotten),))
+        books.execute("DELETE FROM refund WHERE idempotency_key LIKE ?", (f"refund:{lost}:%",))
+        books.executemany(
+            "INSERT INTO charge SELECT ?, 'old', ?, 1, 'USD', 'failed', created_at FROM charge"
+            " WHERE id = ?",
+            [(f"ch_old{n}", f"old:{n}", mine.id) for n in range(1001)],
+        )
+
+    report = eventually(lambda: _report(at_work))
+
+    assert {(it["kind"], it["what"], it["order_id"]) for it in report["findings"]} == {
+        ("missing_at_gateway", "charge", forgotten),
+        ("missing_at_gateway", "refund", lost),
+        ("amount_differs", "charge", wrong),
+        ("orphan_at_gateway", "charge", None),
+        ("orphan_at_gateway", "refund", odd),
+    }
+    assert isinstance(stray, Succeeded)
+    assert stray.id in {it["gateway_id"] for it in report["findings"]}
+    ours, theirs = report["ours"]["USD"], report["theirs"]["USD"]
+    assert (ours["charges"] - theirs["charges"], ours["refunds"] - theirs["refunds"]) == (0, 0)
+    assert round(ours["charged"] - theirs["charged"], 2) == -0.01
+    assert round(ours["refunded"] - theirs["refunded"], 2) == 5.0
+    assert report["theirs"]["EUR"] == {
+        "charges": 1, "charged": 7.0, "refunds": 0, "refunded": 0.0,
+    }  # fmt: skip
+
+
 def test_a_synced_catalogue_is_the_feeds(at_work: OpenShop) -> None:
     listed = at_work.api.client().get("/products/?limit=100").json()
 
@@ -244,3 +287,14 @@ def test_a_bad_feed_is_reported_and_changes_nothing(at_work: OpenShop) -> None:
 def _told(streams: "redis.Redis", order_id: int) -> list[str]:
     entries: Any = streams.xrange("events:orders")
     return [entry["type"] for _, entry in entries if entry["subject"] == f"orders/{order_id}"]
+
+
+def _delivered(shop: OpenShop) -> int:
+    order_id = int(shop.operator.post("/orders/", json={"id": 1}).json()["id"])
+    assert shop.ended(order_id) == "completed"
+    return order_id
+
+
+def _report(shop: OpenShop) -> Any:
+    answer = shop.operator.get("/payments/reconciliation")
+    return answer.json() if answer.status_code == httpx.codes.OK else None

@@ -1,5 +1,8 @@
 """The stand-ins for the outside world, as one real process, with their knobs and their ledger."""
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -116,6 +119,12 @@ class Sandbox:
     def calls_by_symbol(self) -> dict[str, int]:
         """Count Finnhub's calls by symbol."""
         return dict(self._ask("GET", "finnhub", "/admin/calls")["by_symbol"])
+
+    @contextmanager
+    def gateway_books(self) -> Iterator[sqlite3.Connection]:
+        """Open the gateway's own books, to cheat in them."""
+        with closing(sqlite3.connect(self._data_dir / "gateway.db", timeout=10)) as books, books:
+            yield books
 
     def fault(
         self,
