@@ -42,12 +42,10 @@ def main() -> None:
 
 def _commands(command: Any, name: str) -> Iterator[str]:  # noqa: ANN401 - of the library behind Typer
     parts = getattr(command, "commands", None)
-    if parts:
-        for part in parts.values():
-            yield from _commands(part, f"{name} {part.name}")
-        return
-    if parts is not None:
-        return  # a group without a command yet
+    for part in (parts or {}).values():
+        yield from _commands(part, f"{name} {part.name}")
+    if parts is not None and not command.invoke_without_command:
+        return  # it only holds others
     yield f"## {name}\n"
     yield f"{inspect.cleandoc(command.help or '')}\n"
     rows = [row for parameter in command.params if (row := _row(parameter))]
