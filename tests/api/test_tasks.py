@@ -1,4 +1,4 @@
-"""The history of tasks over HTTP: found, filtered, paged, tried again once, written down by whom."""
+"""The history of tasks over HTTP: found, filtered, paged, tried again once, and by whom."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def write(front: Shopfront, state: TaskState, name: str = "products.sync", **tol
 
 @pytest.fixture
 def history(front: Shopfront) -> dict[str, int]:
-    sync = {"arguments": {"sync_id": 1, "dry_run": False}}
+    sync: dict[str, Any] = {"arguments": {"sync_id": 1, "dry_run": False}}
     return {
         "done": write(front, TaskState.DONE, **sync),
         "failed": write(front, TaskState.FAILED, error="The feed is down.", **sync),
