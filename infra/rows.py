@@ -32,7 +32,11 @@ def insert_rows(session: Session, table: sa.Table, rows: Sequence[Mapping[str, A
         return
     connection = session.connection()
     statement, names, binds = _plan(connection.dialect, table, tuple(rows[0]))
-    columns = [_bound([row[name] for row in rows], binds.get(name)) for name in names]
+    values = {name: [row[name] for row in rows] for name in rows[0]}
+    for name in names:
+        if name not in values:
+            values[name] = [_default(table.c[name])] * len(rows)
+    columns = [_bound(values[name], binds.get(name)) for name in names]
     connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
 
 
@@ -131,13 +135,19 @@ def _plan(
     compiled = sa.insert(table).compile(
         dialect=dialect, column_keys=list(names), for_executemany=True
     )
+    assert compiled.positiontup is not None  # noqa: S101 - `open_database` takes care of it
     binds = {
         name: bind
-        for name in names
+        for name in compiled.positiontup
         if (bind := table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) is not None
     }
-    assert compiled.positiontup is not None  # noqa: S101 - `open_database` takes care of it
     return str(compiled), tuple(compiled.positiontup), binds
+
+
+def _default(column: sa.Column[Any]) -> Any:  # noqa: ANN401 - of the column's type
+    """Make the value of a column that no row names: the same for rows of one transaction."""
+    default: Any = column.default
+    return default.arg(None) if default.is_callable else default.arg
 
 
 def _bound(values: list[Any], bind: Callable[[Any], Any] | None) -> list[Any]:

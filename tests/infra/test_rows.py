@@ -114,8 +114,8 @@ def test_each_row_gets_the_text_chosen_by_its_id(each_database: Database) -> Non
             .values(data=chosen(EVENT.c.version, texts))
         )
 
-        read = session.execute(sa.select(EVENT.c.version, EVENT.c.data)).tuples()
-        assert dict(read.all()) == texts
+        read = session.execute(sa.select(EVENT.c.version, EVENT.c.data))
+        assert {row.version: row.data for row in read} == texts
 
 
 def test_a_list_of_ids_is_looked_up_in_the_index(database: Database) -> None:
@@ -127,3 +127,20 @@ def test_a_list_of_ids_is_looked_up_in_the_index(database: Database) -> None:
         plan = session.connection().exec_driver_sql(f"EXPLAIN {text}", (Ids(range(1, 300)),))
 
         assert plan.mappings().one()["key"] == "PRIMARY"
+
+
+def test_a_column_that_no_row_names_gets_its_default(each_database: Database) -> None:
+    table = sa.Table(
+        "parcel",
+        sa.MetaData(),
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("note", sa.String(20), default=lambda: "made"),
+        sa.Column("weight", sa.Integer, default=7),
+        prefixes=["TEMPORARY"],
+    )
+    with each_database.sessions() as session:
+        table.create(session.connection())
+
+        insert_rows(session, table, [{"id": 1}, {"id": 2}])
+
+        assert session.execute(sa.select(table)).all() == [(1, "made", 7), (2, "made", 7)]
