@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from infra import clock, outbox
 from infra.db import CommitUnknown, DatabaseBusy, Sessions, is_duplicate, transact
 from infra.errors import AppError, Conflict, Invalid
+from infra.rows import insert_rows, table_of
 from shop import money, orders, payments, stock
 from shop.orders import Order, OrderLine, OrderStatus
 from shop.products import Product
@@ -173,7 +174,7 @@ def _store(session: Session, request: Request, terms: Terms, key: str) -> dict[s
     order = _insert_order(session, request, terms, key, lines)
     for line in lines:
         line["order_id"] = order["id"]
-    session.execute(sa.insert(OrderLine.__table__), lines)  # type: ignore[arg-type] # FromClause
+    insert_rows(session, table_of(OrderLine), lines)
     stock.hold(session, order_id=order["id"], quantities=request.quantities, low_at=terms.low_stock)
     payments.open_for(session, order, gateway=terms.gateway, token=request.payment_token)
     placed = orders.changed("order.placed", order, lines)

@@ -12,6 +12,7 @@ from infra import clock, outbox
 from infra.db import Base, BigId, UtcDateTime, binary_string
 from infra.errors import Conflict
 from infra.outbox import Change
+from infra.rows import insert_rows, table_of
 from shop.events import PRODUCTS
 from shop.payloads import StockData
 
@@ -148,8 +149,9 @@ def hold(
         if not _move(session, product_id, reserve=quantity):
             available = session.get_one(Stock, product_id).available
             raise OutOfStock(product_id, quantity, available)
-    session.execute(
-        sa.insert(Reservation),
+    insert_rows(
+        session,
+        table_of(Reservation),
         [
             {"order_id": order_id, "product_id": product_id, "quantity": quantity, "state": "held"}
             for product_id, quantity in quantities.items()
@@ -194,8 +196,9 @@ def hold_instead(
             raise OutOfStock(product_id, more, available)
         taken[product_id] = more
     session.execute(sa.delete(Reservation).where(mine))
-    session.execute(
-        sa.insert(Reservation),
+    insert_rows(
+        session,
+        table_of(Reservation),
         [
             {"order_id": order_id, "product_id": product_id, "quantity": quantity, "state": "held"}
             for product_id, quantity in quantities.items()
@@ -270,17 +273,19 @@ def _end_reservations(
 
 def _move(session: Session, product_id: int, *, reserve: int, receive: int = 0) -> bool:
     """Change one stock row unless less than nothing would then be available; False if so."""
-    table = Stock.__table__.c
+    stock = table_of(Stock)
     changed = session.execute(
-        sa.update(Stock)
-        .where(Stock.product_id == product_id, table.on_hand - table.reserved >= reserve - receive)
+        sa.update(stock)
+        .where(
+            stock.c.product_id == product_id,
+            stock.c.on_hand - stock.c.reserved >= reserve - receive,
+        )
         .values(
-            on_hand=table.on_hand + receive,
-            reserved=table.reserved + reserve,
-            version=table.version + 1,
+            on_hand=stock.c.on_hand + receive,
+            reserved=stock.c.reserved + reserve,
+            version=stock.c.version + 1,
             updated_at=clock.now(session),
         )
-        .execution_options(synchronize_session=False)
     )
     return changed.rowcount == 1  # type: ignore[attr-defined,no-any-return] # an UPDATE has one
 
