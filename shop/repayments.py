@@ -235,7 +235,8 @@ def _settle(
     gateway_calls.record(session, logs, at=now)
     ended = [refund for refund in ours if refund.state not in OPEN]
     changes += go_on(session, sorted({refund.order_id for refund in ended}), at=now)
-    outbox.record(session, changes)
+    asked_by = {f"refunds/{refund.id}": refund.request_id for refund in ours}
+    outbox.record(session, changes, asked_by=asked_by)
     return sum(refund.state == RefundState.SUCCEEDED for refund in ended)
 
 
