@@ -39,9 +39,12 @@ class Wish:
 class Feed:
     """The chunks of one stream, each with a cursor that goes on right behind it."""
 
-    def __init__(self, subscriber: Subscriber, wish: Wish) -> None:
+    def __init__(
+        self, subscriber: Subscriber, wish: Wish, *, place_every_s: float = PLACE_EVERY_S
+    ) -> None:
         self._subscriber = subscriber
         self._wish = wish
+        self._place_every_s = place_every_s
         self._told_at = monotonic()
 
     async def chunks(self, lost: Sequence[str]) -> AsyncIterator[bytes]:
@@ -76,7 +79,7 @@ class Feed:
 
     def _pass_over(self) -> bytes:
         """Show nothing, or now and then only how far we are: else a cursor could outlive events."""
-        if monotonic() - self._told_at < PLACE_EVERY_S:
+        if monotonic() - self._told_at < self._place_every_s:
             return b""
         return self._chunk("place", b"{}")
 

@@ -37,7 +37,7 @@ def people(_running_stage: Stage) -> People:
 def own_stage(api_of: Starter, valkey_server: Valkey) -> Iterator[Stage]:
     """An API of the test's own, which it may end."""
     valkey_server.start()
-    made = Stage(api_of, valkey_server.url(OWN_DB))
+    made = Stage(api_of, valkey_server.url(OWN_DB), EVENT_STREAMS_PER_CALLER="1000")
     yield made
     made.close()
     made.api.service.child.stop()
