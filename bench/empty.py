@@ -6,6 +6,7 @@ import redis.asyncio
 from fastapi import APIRouter, Request, Response
 
 from api.main import app
+from market.wants import Kind, Want
 
 __all__ = ["app"]
 
@@ -21,8 +22,12 @@ async def empty() -> dict[str, str]:
 @router.get("/bench/redis")
 async def from_redis(request: Request, symbol: str) -> Response:
     """Answer with the quote as it lies in Redis, one GET for each request."""
-    body = await _client(request).get(f"market:quote:{symbol}")
+    body = await _client(request).get(_quote(symbol))
     return Response(body or b"{}", media_type="application/json")
+
+
+def _quote(symbol: str) -> str:
+    return Want(Kind.QUOTE, symbol).cache_key
 
 
 def _client(request: Request) -> Any:  # noqa: ANN401 - redis-py is generic over what it decodes

@@ -14,7 +14,7 @@ Run = Callable[[Peers], dict[str, float]]
 
 _RUNS: dict[str, Run] = {
     "settle": lambda peers: settle.run_instant(
-        peers, ours=10_000, theirs=1500, rounds=3, with_all=True
+        peers, ours=10_000, theirs=1000, rounds=3, with_all=True
     ),
     "settle at 50 ms": lambda peers: settle.run_slow(peers, ours=3000, theirs=200, rounds=3),
     "accept": lambda peers: accept.run(peers, rounds=4, seconds=4),
