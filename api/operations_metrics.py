@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 
 from api.deps import Collaborators
 from api.health import Memory, canary_ages_s, checks
-from infra import clock, lag, queues, tally, tasks
+from infra import alarms, clock, lag, queues, tally, tasks
 from infra.db import SERVER_ERRORS
 from infra.errors import AppError
 from infra.fanout import Fanout
@@ -117,12 +117,20 @@ def _of_work(kept: Collaborators) -> Iterator[Metric]:
 def _of_streams(kept: Collaborators) -> Iterator[Metric]:
     with kept.database.reads() as session:
         found = lag.measure(session, Streams(kept.streams), TOPICS)
+        sounded = alarms.list_alarms(session)
     behind = _gauge("relay_lag_events", "Committed events that are not on their stream", "topic")
+    waits = _gauge("relay_lag_seconds", "For how long the first of them has waited", "topic")
     length = _gauge("stream_length", "Entries on the stream", "topic")
     for topic in found:
         behind.add_metric([topic.topic], topic.behind)
+        waits.add_metric([topic.topic], topic.oldest_s)
         length.add_metric([topic.topic], topic.length)
-    yield from (behind, length)
+    told = CounterMetricFamily(
+        "tradepost_stream_alarms", "What happened to streams", labels=["topic", "kind"]
+    )
+    for alarm in sounded:
+        told.add_metric([alarm.topic, alarm.kind], alarm.count)
+    yield from (behind, waits, length, told)
 
 
 def _of_runs(kept: Collaborators) -> Iterator[Metric]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from infra import clock
 from infra.backlog import MOST
 from infra.outbox import Event, StreamState
 from infra.streams import Streams, Tip
@@ -13,10 +14,11 @@ from infra.streams import Streams, Tip
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """One topic: committed events that are not on its stream, and entries that are."""
+    """One topic: committed events that are not on its stream, since when, and entries that are."""
 
     topic: str
     behind: int
+    oldest_s: float
     length: int
 
 
@@ -28,10 +30,27 @@ def measure(session: Session, streams: Streams, topics: Sequence[str]) -> list[L
     """
     tips = streams.tips(topics)
     states = {state.topic: state for state in session.scalars(sa.select(StreamState))}
-    return [
-        Lag(topic, _unnumbered(session, topic) + _unsent(states.get(topic), tips[topic]), length)
-        for topic, length in zip(topics, map(streams.length, topics), strict=True)
-    ]
+    return [_lag(session, streams, states.get(topic), topic, tips[topic]) for topic in topics]
+
+
+def _lag(
+    session: Session, streams: Streams, state: StreamState | None, topic: str, tip: Tip
+) -> Lag:
+    unsent = _unsent(state, tip)
+    behind = _unnumbered(session, topic) + unsent
+    length = streams.length(topic) if tip.is_stream else 0
+    return Lag(topic, behind, _waits_s(session, topic, tip, unsent) if behind else 0.0, length)
+
+
+def _waits_s(session: Session, topic: str, tip: Tip, unsent: int) -> float:
+    """Tell for how long the first event has waited that is not on the stream."""
+    if unsent:
+        first = sa.select(Event.time).where(Event.topic == topic, Event.seq > tip.seq)
+        time = session.scalar(first.order_by(Event.seq).limit(1))
+    else:
+        first = sa.select(Event.time).where(Event.topic == topic, Event.seq.is_(None))
+        time = session.scalar(first.order_by(Event.id).limit(1))
+    return max(0.0, (clock.now(session) - time).total_seconds()) if time else 0.0
 
 
 def _unnumbered(session: Session, topic: str) -> int:
