@@ -17,7 +17,7 @@ $(INSTALLED) $(INSTALLED_DEV) $(INSTALLED_BENCH): FORCE
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test check proof bench bench-quick lock clean mariadb FORCE
+.PHONY: help run web install test check proof bench bench-quick lock clean mariadb chromium FORCE
 
 help: ## Say what there is
 	@echo "Tradepost: make TARGET"
@@ -26,19 +26,25 @@ help: ## Say what there is
 run: $(INSTALLED) $(DASHBOARD) ## Start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/python -m cli up
 
+web: $(INSTALLED) ## Build the dashboard anew
+	@rm -f $(DASHBOARD)
+	@$(BIN)/python -m cli.dashboard
+
 install: ## Install the pinned requirements into .venv, again if they are there
 	@$(call install,requirements.txt,$(INSTALLED))
 
-test: $(INSTALLED_DEV) mariadb ## Run all tests on private servers
+test: $(INSTALLED_DEV) $(DASHBOARD) mariadb chromium ## Run all tests on private servers
+	@npm --prefix web run --silent test
 	@exec $(BIN)/python -m pytest -n 2 -m "not proof"
 
-check: $(INSTALLED_DEV) ## Check style, types and the direction of imports
+check: $(INSTALLED_DEV) $(DASHBOARD) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	npm --prefix web run --silent check
 
-proof: $(INSTALLED_DEV) mariadb ## Run the tests with the large numbers
+proof: $(INSTALLED_DEV) $(DASHBOARD) mariadb chromium ## Run the tests with the large numbers
 	@exec $(BIN)/python -m pytest -m proof
 
 bench: $(INSTALLED_BENCH) mariadb ## Compare our speed with the peers'; takes a quarter of an hour
@@ -73,9 +79,14 @@ $(INSTALLED_BENCH): requirements-bench.txt
 	@$(call install,requirements-bench.txt,$@)
 	@touch $(INSTALLED) $(INSTALLED_DEV)
 
-# The tests run their own MariaDB. Only its programs are needed, no service.
+# The tests run their own MariaDB and their own browser. Only the programs are needed, no service.
 mariadb:
-	@PATH="$$PATH:/usr/sbin"; command -v mariadbd >/dev/null || $(install_mariadb)
+	@PATH="$$PATH:/usr/sbin"; command -v mariadbd >/dev/null || \
+		$(call install_packages,mariadb-server-core mariadb-client-core)
+
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+		command -v google-chrome >/dev/null || $(call install_packages,chromium)
 
 define install
 python="$(PYTHON)"; \
@@ -85,14 +96,14 @@ python="$(PYTHON)"; \
 "$$python" -m cli.install $(1) $(2)
 endef
 
-define install_mariadb
+define install_packages
 { \
 	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo="sudo -n"; fi; \
 	{ command -v apt-get && $$sudo true; } >/dev/null 2>&1 || { \
-		echo "The tests need MariaDB's programs: install mariadb-server-core and mariadb-client-core." >&2; exit 1; }; \
-	echo "Installing mariadb-server-core and mariadb-client-core ..."; \
+		echo "The tests need these packages: install $(1)." >&2; exit 1; }; \
+	echo "Installing $(1) ..."; \
 	export DEBIAN_FRONTEND=noninteractive; \
 	$$sudo apt-get -qq update >/dev/null; \
-	$$sudo apt-get -qq install -y --no-install-recommends mariadb-server-core mariadb-client-core >/dev/null; \
+	$$sudo apt-get -qq install -y --no-install-recommends $(1) >/dev/null; \
 }
 endef

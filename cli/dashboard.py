@@ -13,6 +13,7 @@ from cli.install import ROOT
 
 OLDEST_NODE = (20, 19)
 _WEB = ROOT / "web"
+_STAMP = _WEB / "node_modules" / ".installed"
 _LAST_LINES = 15
 
 
@@ -23,15 +24,14 @@ def main() -> None:
         _say(f"No dashboard: {reason} The API runs without it.")
         return
     began = time.monotonic()
-    for told, command in (
-        ("Installing what the dashboard is built with; this is done once ...", ("ci",)),
-        ("Building the dashboard ...", ("run", "build")),
-    ):
-        _say(told)
-        failed = _run_npm(*command)
-        if failed:
-            _say(f"{failed}\nNo dashboard: `npm {' '.join(command)}` failed in web/.")
+    if not _is_installed():
+        _say("Installing what the dashboard is built with; this is done once ...")
+        if not _run_npm("ci", "--no-audit", "--no-fund"):
             return
+        _STAMP.touch()
+    _say("Building the dashboard ...")
+    if not _run_npm("run", "build"):
+        return
     _say(f"Built the dashboard in {time.monotonic() - began:.0f} s.")
 
 
@@ -46,11 +46,16 @@ def _missing() -> str:
     return ""
 
 
-def _run_npm(*command: str) -> str:
-    """Run npm in `web/`; return its last lines if it failed."""
-    quiet = ("--no-audit", "--no-fund") if command == ("ci",) else ()
+def _is_installed() -> bool:
+    """Tell whether `npm ci` has run since the packages were last pinned."""
+    pins = _WEB / "package-lock.json"
+    return _STAMP.exists() and _STAMP.stat().st_mtime >= pins.stat().st_mtime
+
+
+def _run_npm(*command: str) -> bool:
+    """Run npm in `web/`; show its last lines if it failed."""
     done = subprocess.run(  # noqa: S603
-        ["npm", *command, *quiet],  # noqa: S607
+        ["npm", *command],  # noqa: S607
         cwd=_WEB,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -58,7 +63,10 @@ def _run_npm(*command: str) -> str:
         text=True,
         check=False,
     )
-    return "\n".join(done.stdout.splitlines()[-_LAST_LINES:]) if done.returncode else ""
+    if done.returncode:
+        _say("\n".join(done.stdout.splitlines()[-_LAST_LINES:]))
+        _say(f"No dashboard: `npm {' '.join(command)}` failed in web/. The API runs without it.")
+    return done.returncode == 0
 
 
 def _say(text: str) -> None:

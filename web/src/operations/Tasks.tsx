@@ -83,7 +83,7 @@ function Row({ task }: { task: Task }) {
         </td>
         <td className="right">
           {task.state === "failed" && (
-            <button type="button" className="btn btn-sm btn-outline-secondary" disabled={retry.isPending} aria-label={`Try ${task.name} again`} onClick={() => retry.mutate()}>
+            <button type="button" className="btn btn-sm btn-outline-secondary" disabled={retry.isPending} aria-label={`Try again: ${task.name}`} onClick={() => retry.mutate()}>
               Try again
             </button>
           )}

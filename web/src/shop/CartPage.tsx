@@ -96,7 +96,7 @@ function Lines({ lines }: { lines: Line[] }) {
               {quantity > product.quantity && <p className="small change-down mb-0 num">Only {product.quantity} in stock</p>}
             </td>
             <td className="right">
-              <button type="button" className="btn btn-sm btn-outline-secondary" onClick={() => setQuantity(product.id, 0)} aria-label={`Take ${product.name} out`}>
+              <button type="button" className="btn btn-sm btn-outline-secondary" onClick={() => setQuantity(product.id, 0)} aria-label={`Remove ${product.name}`}>
                 Remove
               </button>
             </td>

@@ -108,7 +108,7 @@ function Good({ product }: { product: Product }) {
           type="button"
           className="btn btn-outline-primary btn-sm mt-1"
           disabled={product.quantity === 0}
-          aria-label={`Add ${product.name} to the cart`}
+          aria-label={`Add to cart: ${product.name}`}
           onClick={() => {
             add(product.id);
             say(`${product.name} is in the cart.`);

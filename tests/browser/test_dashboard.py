@@ -1,0 +1,141 @@
+"""The dashboard as people use it: what is committed is on the screen without a reload."""
+
+import os
+import signal
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Buy, Windows
+from tests.support.processes import ROOT, eventually
+from tests.support.run import WholeRun
+
+AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
+PAGES = [
+    "/app/market",
+    "/app/market/AAPL",
+    "/app/shop",
+    "/app/shop/1",
+    "/app/cart",
+    "/app/orders",
+    "/app/events",
+    "/app/inventory",
+    "/app/operations",
+    "/app/users",
+    "/app/profile",
+    "/app/sign-in",
+]
+PATIENCE_MS = 20_000
+
+
+def state(page: Page) -> str:
+    return page.get_by_role("region", name="State").inner_text()
+
+
+def test_order_turns_from_paid_to_completed_in_two_windows(windows: Windows, buy: Buy) -> None:
+    buyer, onlooker = windows.open("/app/shop"), windows.open("/app/orders")
+    expect(onlooker.get_by_text("Live", exact=True)).to_be_visible()
+
+    order = buy(buyer, "Oak Desk Lamp")
+
+    row = onlooker.get_by_role("row").filter(has=onlooker.get_by_role("link", name=f"#{order}"))
+    expect(row).to_contain_text("Paid", timeout=PATIENCE_MS)
+    expect(row).to_contain_text("$89.40")
+    expect(row).to_contain_text("Completed", timeout=PATIENCE_MS)
+    expect(buyer.get_by_role("region", name="State")).to_contain_text("Completed")
+    expect(buyer.get_by_text("The card was charged")).to_be_visible()
+    assert windows.complaints == []
+
+
+def test_declined_card_says_so_and_why(windows: Windows, buy: Buy) -> None:
+    page = windows.open("/app/shop")
+
+    buy(page, "Linen Shirt", card="Insufficient funds")
+
+    shown = page.get_by_role("region", name="State")
+    expect(shown).to_contain_text("Payment failed", timeout=PATIENCE_MS)
+    expect(shown).to_contain_text("There is not enough money on the card.")
+
+
+@pytest.mark.proof
+def test_product_deleted_before_it_left_is_refunded(
+    run: WholeRun, windows: Windows, buy: Buy
+) -> None:
+    buyer, operator = windows.open("/app/shop"), windows.open("/app/inventory")
+    expect(operator.get_by_role("button", name="Withdraw Rain Jacket, Packable")).to_be_visible()
+
+    buy(buyer, "Rain Jacket, Packable")
+    operator.get_by_role("button", name="Withdraw Rain Jacket, Packable").click()
+    operator.get_by_role("dialog").get_by_role("button", name="Withdraw").click()
+
+    expect(buyer.get_by_role("region", name="State")).to_contain_text(
+        "Refunded", timeout=PATIENCE_MS
+    )
+    expect(buyer.get_by_text("Given back", exact=True)).to_be_visible()
+
+
+@pytest.mark.proof
+def test_sync_shows_its_report(windows: Windows) -> None:
+    page = windows.open("/app/inventory")
+    page.get_by_role("button", name="Sync", exact=True).click()
+
+    page.get_by_role("button", name="Look what would change").click()
+
+    expect(page.get_by_text("Would be:")).to_be_visible(timeout=PATIENCE_MS)
+
+
+@pytest.mark.proof
+def test_tile_ticks(windows: Windows) -> None:
+    page = windows.open("/app/market")
+    price = page.get_by_role("link").filter(has_text="BTC/USDT").locator(".tile-price")
+    expect(price).to_be_visible()
+    before = price.inner_text()
+
+    eventually(lambda: price.inner_text() != before, timeout_s=60, interval_s=0.5)
+
+
+@pytest.mark.proof
+def test_restarted_api_loses_no_event(run: WholeRun, windows: Windows, buy: Buy) -> None:
+    page = windows.open("/app/events")
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    buy(windows.open("/app/shop"), "Linen Shirt")
+    expect(page.get_by_role("button").filter(has_text="order.placed").first).to_be_visible()
+
+    os.kill(run.pid("api"), signal.SIGKILL)
+    expect(page.get_by_text("The connection is lost.")).to_be_visible()
+    expect(page.get_by_text("Live", exact=True)).to_be_visible(timeout=60_000)
+    order = buy(windows.open("/app/shop"), "Linen Shirt")
+
+    for kind in ("placed", "paid", "completed"):
+        rows = page.get_by_role("button").filter(has_text=f"order.{kind}")
+        expect(rows.filter(has_text=f"orders/{order}")).to_have_count(1, timeout=PATIENCE_MS)
+    expect(page.get_by_text("entries are missing")).to_have_count(0)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_page_can_be_used_by_everybody(windows: Windows, path: str, theme: str) -> None:
+    page = windows.open(path, dark=theme == "dark")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(page.get_by_label("Loading")).to_have_count(0, timeout=PATIENCE_MS)
+
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")
+
+    serious = [
+        (each["id"], [node["target"] for node in each["nodes"]][:3])
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    assert windows.complaints == []
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("path", PAGES)
+def test_page_fits_a_phone(windows: Windows, path: str) -> None:
+    page = windows.open(path, width=375)
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
