@@ -3,10 +3,11 @@
 from datetime import UTC, date, datetime
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from api.deps import AppSettings, CacheRedis, Reads
+from api.market_answers import NOT_MODIFIED, send
 from infra.budget import CallBudget, Limits
 from infra.cache import Cache
 from infra.db import transact
@@ -15,6 +16,7 @@ from infra.redis import Client, RedisDown
 from infra.refusals import Refusals
 from infra.settings import Settings
 from market import status, watchlist
+from market.documents import instant, pack_own
 from market.questions import Market
 from market.status import Source
 from market.wants import DOMAIN, PROVIDER
@@ -91,10 +93,10 @@ class StatusOut(BaseModel):
     watchlist_size: int | None = Field(description="None while the database cannot be reached.")
 
 
-@router.get("/status", response_model=StatusOut)
+@router.get("/status", response_model=StatusOut, responses=NOT_MODIFIED)
 def get_status(
     request: Request, settings: AppSettings, cache: CacheRedis, reads: Reads
-) -> dict[str, object]:
+) -> Response:
     """Tell which exchanges are open, what is left of the budget, and what the plan lacks.
 
     Causes no call; what cannot be read is null.
@@ -102,8 +104,8 @@ def get_status(
     market: Market = request.app.state.market
     budget = budget_of(settings, cache)
     provider = status.look_at_provider(budget, Refusals(cache, name=DOMAIN))
-    return {
-        "at": datetime.now(UTC),
+    shown = {
+        "at": instant(datetime.now(UTC)),
         "source": _read_source(cache),
         "exchanges": status.describe_exchanges(market.hours),
         "holidays": status.describe_holidays(market.hours),
@@ -111,6 +113,7 @@ def get_status(
         "not_in_plan": [{"what": one.what, "for_s": one.for_s} for one in provider.closed],
         "watchlist_size": _count_watched(settings, reads),
     }
+    return send(request, pack_own(shown))
 
 
 def budget_of(settings: Settings, cache: Client) -> CallBudget:

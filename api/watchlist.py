@@ -3,15 +3,17 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response, status
+from fastapi import APIRouter, Path, Request, Response, status
 from pydantic import BaseModel, Field
 
 from api.deps import AppSettings, CacheRedis, Operator, Reads, Sessions
 from api.errors import problems
+from api.market_answers import NOT_MODIFIED, send
 from infra.db import transact
 from infra.redis import Client, RedisDown
 from infra.wanted import Wanted
 from market import freshness, watchlist
+from market.documents import pack_own
 from market.symbols import InvalidSymbol, class_of, parse_symbol
 from market.wants import DOMAIN
 from market.watchlist import ConfiguredSymbol, Entry, NotWatched, Origin, WatchlistFull
@@ -47,26 +49,34 @@ class WatchedOut(BaseModel):
         )
 
 
-@router.get("")
-def list_watched(settings: AppSettings, cache: CacheRedis, reads: Reads) -> list[WatchedOut]:
+@router.get("", response_model=list[WatchedOut], responses=NOT_MODIFIED)
+def list_watched(
+    request: Request, settings: AppSettings, cache: CacheRedis, reads: Reads
+) -> Response:
     """List what is kept fresh: what is configured, what operators have added, what is asked for."""
     recent = _list_recent(cache)
     with reads() as session:
         entries = watchlist.list_entries(session, configured=settings.watchlist, recent=recent)
-    return [WatchedOut.of(entry) for entry in entries]
+    return send(
+        request, pack_own([WatchedOut.of(entry).model_dump(mode="json") for entry in entries])
+    )
 
 
-@router.get("/{symbol}", responses=problems(NotWatched, InvalidSymbol))
+@router.get(
+    "/{symbol}",
+    response_model=WatchedOut,
+    responses=problems(NotWatched, InvalidSymbol) | NOT_MODIFIED,
+)
 def get_watched(
-    symbol: Symbol, settings: AppSettings, cache: CacheRedis, reads: Reads
-) -> WatchedOut:
+    request: Request, symbol: Symbol, settings: AppSettings, cache: CacheRedis, reads: Reads
+) -> Response:
     """Tell whether a symbol is kept fresh, and why."""
     asked, recent = parse_symbol(symbol), _list_recent(cache)
     with reads() as session:
         entries = watchlist.list_entries(session, configured=settings.watchlist, recent=recent)
     for entry in entries:
         if entry.symbol == asked:
-            return WatchedOut.of(entry)
+            return send(request, pack_own(WatchedOut.of(entry).model_dump(mode="json")))
     raise NotWatched(asked)
 
 

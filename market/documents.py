@@ -12,7 +12,7 @@ from market.sessions import Session
 Document = dict[str, object]
 
 # They change though nothing has happened: two answers that differ only in them are the same.
-_MOVING = ("age_s", "fetched_at")
+_MOVING = ("age_s", "fetched_at", "at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,11 @@ def show(document: Document, session: Session, *, stale: bool = False) -> Docume
 def pack(shown: Document) -> Ready:
     """Make what `show` made ready to be sent."""
     return Ready(orjson.dumps(shown), tag_of(shown), confirmed_s_ago(shown))
+
+
+def pack_own(content: object, *, confirmed_s_ago: int = 0) -> Ready:
+    """Make ready what is ours to tell, whoever confirmed it."""
+    return Ready(orjson.dumps(content), tag_of(content), confirmed_s_ago)
 
 
 def tag_of(shown: object) -> str:

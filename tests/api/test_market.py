@@ -115,11 +115,17 @@ def test_many_quotes_come_in_one_answer_and_each_fails_for_itself(
         "/market/company?symbol=KO",
         "/market/forex?base=EUR",
         "/market/news?symbol=KO",
+        "/market/search?q=coca",
+        "/market/watchlist",
+        "/market/watchlist/AAPL",
+        "/market/history?symbol=PEP",
+        "/market/candles?symbol=PEP",
     ],
 )
 def test_who_has_the_answer_is_told_that_it_is_still_the_same(
     api: httpx.Client, finnhub: Sandbox, address: str
 ) -> None:
+    api.get("/market/quote?symbol=PEP")  # what is stored can be looked back at
     first = api.get(address)
 
     again = api.get(address, headers={"If-None-Match": f'"another", {first.headers["etag"]}'})

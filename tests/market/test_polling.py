@@ -8,8 +8,8 @@ import pytest
 from market.hours import Hours
 from market.polling import Watch, choose, watch_quote, watch_status
 
-TICK = timedelta(seconds=10)
-PER_TICK = 5
+TICK = timedelta(seconds=20)
+PER_TICK = 10
 # The week of Thanksgiving: Thursday rests, Friday closes at 13:00 in New York.
 SUNDAY = datetime(2026, 11, 22, tzinfo=UTC)
 SYMBOLS = ["AAPL", "MSFT", "OANDA:EUR_USD", "BINANCE:BTCUSDT"]
