@@ -14,6 +14,7 @@ from shop.gateways.protocol import ChargeRequest, NotSent
 from tests.shop.stage import NOON, Shop, at_once
 from tests.support import invariants
 from tests.support.gateway import FakeGateway
+from tests.support.processes import eventually
 
 ORDERS = 16
 # Longer than every lease and first check: what is in doubt is looked for by then.
@@ -21,7 +22,10 @@ LATER = timedelta(minutes=3)
 
 
 def expire(shop: Shop, _order_id: int) -> None:
-    """End all that is not being paid for, as if all of it were overdue."""
+    """End all that is overdue, which is everything, once some of it is being paid for."""
+    gateway = shop.gateway
+    assert isinstance(gateway, FakeGateway)
+    eventually(lambda: gateway.sent)
     shop.expire(now=NOON)
 
 
@@ -40,7 +44,7 @@ def test_an_order_is_settled_or_ended_but_never_both(
     busy_shop: Shop, gateway: FakeGateway, disturb: Callable[[Shop, int], None]
 ) -> None:
     orders = _orders(busy_shop)
-    gateway.max_in_flight = 5
+    gateway.max_in_flight, gateway.takes_s = 3, 0.1
     for _ in range(ORDERS // 4):
         gateway.lose_next_answer()
 

@@ -1,6 +1,7 @@
 """A payment gateway in memory, which does what a test tells it and keeps books to judge by."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ class FakeGateway:
         self.sent: list[str] = []
         self.asked: list[str] = []
         self.now = _NOON
+        self.takes_s = 0.0
         self._charges: dict[str, _Charge] = {}
         self._refunds: dict[str, _Refund] = {}
         self._refused: dict[str, Declined] = {}
@@ -102,6 +104,11 @@ class FakeGateway:
     def charge(self, request: ChargeRequest) -> Answer:
         """Take the money; the same key again is the same charge."""
         self._wait(request.key)
+        answer = self._charge(request)
+        time.sleep(self.takes_s)
+        return answer
+
+    def _charge(self, request: ChargeRequest) -> Answer:
         with self._books:
             self.sent.append(request.key)
             if not self._next:
