@@ -20,6 +20,8 @@ from shop.payments import Attempt, AttemptState, Payment
 from shop.refunds import Refund
 
 _MOST_ROWS = 1000
+# What says of a call that the money moved: the gateway's answer, or a person who has seen it there.
+_MADE = ("succeeded", "found")
 _OWN_KEY = "auto:"
 
 
@@ -99,7 +101,7 @@ def _recorded_calls(session: Session, order_id: int) -> Iterator[dict[str, Any]]
 
 
 def _answered(calls: list[dict[str, Any]]) -> set[str]:
-    return {call["key"] for call in calls if call["outcome"] == "succeeded"}
+    return {call["key"] for call in calls if call["outcome"] in _MADE}
 
 
 def _first_sends(attempts: list[Row], told: set[str]) -> Iterator[dict[str, Any]]:

@@ -95,6 +95,7 @@ def test_what_a_person_said_stands_in_the_timeline(
 
     calls = shop.timeline(held)["gateway_calls"]
     assert [it["reason"] for it in calls if it["operation"] == "by_hand"] == [SEEN]
+    assert sorted(it["operation"] for it in calls) == ["by_hand", "charge", "find_charge"]
 
 
 def test_a_charge_that_turns_up_after_all_is_given_back_or_sold(
