@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import sqlalchemy as sa
@@ -18,8 +18,8 @@ from infra import clock, outbox
 from infra.db import Base, BigId, LongText, Sessions, UtcDateTime, binary_string, transact
 from infra.errors import Conflict, NotFound
 from infra.outbox import Change
+from infra.task_events import TOPIC, TaskData
 
-TOPIC = "tasks"
 ERROR_LENGTH = 500
 TRACEBACK_LENGTH = 20_000
 PRUNE_BATCH = 500
@@ -253,7 +253,7 @@ def public(run: TaskRun) -> dict[str, Any]:
 
 def _told(run: TaskRun) -> dict[str, Any]:
     """Show what an event tells: nothing that changes without one."""
-    return {
+    told: TaskData = {
         "id": run.id,
         "task_id": run.task_id,
         "name": run.name,
@@ -265,6 +265,7 @@ def _told(run: TaskRun) -> dict[str, Any]:
         "error": run.error,
         "version": run.version,
     }
+    return cast("dict[str, Any]", told)
 
 
 def _find(session: Session, outcome: Outcome) -> TaskRun | None:

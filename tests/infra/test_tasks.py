@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from infra import tasks
 from infra.db import Database, transact
 from infra.outbox import Event
+from infra.task_events import TOPIC
 from infra.tasks import Filter, Outcome, TaskNotFailed, TaskState
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -37,7 +38,7 @@ def told(database: Database) -> list[tuple[str, int, str]]:
     with database.reads() as session:
         rows = session.execute(
             sa.select(Event.type, Event.version, Event.data)
-            .where(Event.topic == tasks.TOPIC)
+            .where(Event.topic == TOPIC)
             .order_by(Event.id)
         )
         return [(row.type, row.version, orjson.loads(row.data)["state"]) for row in rows]
