@@ -178,6 +178,7 @@ def settle_refund(
     refund.updated_at = at
     if isinstance(answer, Found):
         changes = repayments.book(session, refund, answer.gateway_id, at=at)
+        repayments.take_back(session, [refund])
     else:
         changes = repayments.fail(refund, answer.reason)
     outbox.record(session, [*changes, *repayments.go_on(session, [order_id], at=at)])

@@ -1,7 +1,7 @@
 """Give back money that is due: claim, act, settle, as for charges."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -95,7 +95,10 @@ def ask(gateway: PaymentGateway, claim: Claim) -> Answer | Missing:
 
 
 def book(session: Session, refund: Refund, refund_id: str, *, at: datetime) -> list[Change]:
-    """Write that a refund was made; an order whose whole total went back is refunded."""
+    """Write that a refund was made; an order whose whole total went back is refunded.
+
+    Its goods are taken back by `take_back`, which locks the products of many in their order.
+    """
     refund.state, refund.refund_id, refund.due_at = RefundState.SUCCEEDED, refund_id, None
     ledger.record(
         session,
@@ -110,12 +113,17 @@ def book(session: Session, refund: Refund, refund_id: str, *, at: datetime) -> l
         ],
         at=at,
     )
-    session.flush()
-    returns.take_back(session, [_returned(refund)])
     return [
         *orders.give_back(session, refund.order_id, amount_minor=refund.amount_minor, at=at),
         refunds.changed("refund.succeeded", refund),
     ]
+
+
+def take_back(session: Session, ended: Iterable[Refund]) -> None:
+    """Put the goods on hand again that came with refunds that were made, all in one go."""
+    session.flush()
+    made = [refund for refund in ended if refund.state == RefundState.SUCCEEDED]
+    returns.take_back(session, [_returned(refund) for refund in made])
 
 
 def fail(refund: Refund, reason: str) -> list[Change]:
@@ -234,6 +242,7 @@ def _settle(
     logs = [(refund.order_id, answers[refund.id][0].log) for refund in ours]
     gateway_calls.record(session, logs, at=now)
     ended = [refund for refund in ours if refund.state not in OPEN]
+    take_back(session, ended)
     changes += go_on(session, sorted({refund.order_id for refund in ended}), at=now)
     asked_by = {f"refunds/{refund.id}": refund.request_id for refund in ours}
     outbox.record(session, changes, asked_by=asked_by)
