@@ -34,7 +34,10 @@ class Journal:
 
         def lose(session: Session) -> None:
             text = outcome.error or ""
-            if not tasks.lose(session, task_id=outcome.task_id, error=text):
+            if tasks.lose(session, task_id=outcome.task_id, error=text):
+                return
+            # A child that is killed may be told of twice: as lost, and as out of time.
+            if not tasks.is_known_failed(session, outcome.task_id):
                 tasks.record(session, outcome)
 
         self._unwritten.append(lose)

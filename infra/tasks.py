@@ -155,6 +155,14 @@ def lose(session: Session, *, task_id: str, error: str, now: datetime | None = N
     return len(lost)
 
 
+def is_known_failed(session: Session, task_id: str) -> bool:
+    """Tell whether a failure of this task has been written down."""
+    known = sa.select(TaskRun.id).where(
+        TaskRun.task_id == task_id, TaskRun.state == TaskState.FAILED
+    )
+    return session.scalar(known.limit(1)) is not None
+
+
 def lose_overdue(sessions: Sessions, *, older_than: timedelta, now: datetime | None = None) -> int:
     """Fail what nobody has come back to for longer than a task may take: its worker was killed."""
 

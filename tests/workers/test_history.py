@@ -1,5 +1,6 @@
 """The history that real workers leave: what was asked for, what failed, and nothing else."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -15,14 +16,31 @@ from infra.db import Database, transact
 from infra.tasks import Filter, TaskState
 from shop import sync
 from tests.support.fleet import Fleet
-from tests.support.processes import eventually
+from tests.support.processes import Child, eventually
 from tests.support.sandbox import Sandbox
 from tests.workers.test_worker import message
 from workers import retries
 
+LIMITED = """
+import sys
+from workers.products import sync_products
+sync_products.time_limit, sync_products.soft_time_limit = 8, 6
+from celery.__main__ import main
+sys.argv[0] = "celery"
+main()
+"""
 
-def bell(name: str) -> str:
-    return message(name, b"[[], {}, {}]")
+
+def bell(name: str, **headers: int) -> str:
+    sent = json.loads(message(name, b"[[], {}, {}]"))
+    sent["headers"] |= headers
+    return json.dumps(sent)
+
+
+def limited_worker(fleet: Fleet) -> Child:
+    """Start a worker that gives a sync six seconds, eight at most, and not four minutes."""
+    arguments = ["-A", "workers.app", "worker", "-Q", "products,payments", "-c", "1"]
+    return fleet.run("limited", ["-c", LIMITED, *arguments, "--without-mingle"])
 
 
 def listed(database: Database, **wanted: Any) -> list[dict[str, Any]]:
@@ -85,19 +103,27 @@ def test_syncs_that_were_asked_for_are_written_down_and_a_failed_one_is_asked_fo
 def test_what_fails_or_is_killed_leaves_a_row_and_work_goes_on_without_its_history(
     fleet: Fleet, broker: "redis.Redis", database: Database, sandbox: Sandbox
 ) -> None:
-    worker = fleet.worker(("products", "payments"), concurrency=1)
+    worker = limited_worker(fleet)
     with without_table(database, "reservation"), without_table(database, "orders"):
         broker.lpush("payments", bell("orders.expire"), bell("orders.expire"))
         eventually(lambda: one(database, TaskState.FAILED)["tries"] == 2)
     raised = detail(database, one(database, TaskState.FAILED)["id"])
+    retries.retry(database.sessions, raised["id"])
+    broker.lpush("payments", bell("orders.expire", retry_of=raised["id"]))
+    ended = one(database, TaskState.DONE)
 
     sandbox.fault("feed", "hang", times=1)
     hanging = ask_for_sync(database)
     broker.lpush("products", bell("products.sync"))
-    one(database, TaskState.RUNNING)
+    eventually(lambda: sandbox.struck("feed", "hang"))
     os.kill(worker.children()[0], signal.SIGKILL)
-    killed = eventually(lambda: [row for row in listed(database, name="products.sync")
-                                 if row["state"] == "failed"])  # fmt: skip
+    killed = one(database, TaskState.FAILED)
+    sandbox.fault("feed", "hang", times=1)
+    let_lease_end(database)
+    broker.lpush("products", bell("products.sync"))
+    limited = eventually(
+        lambda: [row for row in listed(database) if "TimeLimitExceeded" in (row["error"] or "")]
+    )
 
     with without_table(database, "task_run"):
         later = ask_for_sync(database)
@@ -107,14 +133,15 @@ def test_what_fails_or_is_killed_leaves_a_row_and_work_goes_on_without_its_histo
 
     def rings_until_written() -> list[dict[str, Any]]:
         broker.lpush("products", bell("products.sync"))
-        return listed(database, state=TaskState.DONE)
+        return listed(database, state=TaskState.DONE, name="products.sync")
 
     written = eventually(rings_until_written, interval_s=0.5)
     assert (raised["name"], raised["arguments"]) == ("orders.expire", {})
     assert "ProgrammingError" in raised["error"]
     assert "workers/orders.py" in raised["traceback"]
-    assert killed[0]["arguments"] == {"sync_id": hanging, "dry_run": False}
-    assert "WorkerLostError" in killed[0]["error"]
+    assert (ended["id"], ended["tries"]) == (raised["id"], 3)
+    assert killed["arguments"] == limited[0]["arguments"] == {"sync_id": hanging, "dry_run": False}
+    assert "WorkerLostError" in killed["error"]
     assert later in {row["arguments"]["sync_id"] for row in written}
     assert "task_history_not_written" in worker.log()
     assert worker.is_running
