@@ -407,3 +407,30 @@ async def test_pruned_place_of_this_epoch_is_usable(database: Database) -> None:
     prune(database, "orders", up_to=2)
 
     assert await History(database.reads).unusable({"orders": Position(1, 1)}) == set()
+
+
+async def test_only_who_stands_where_the_reader_stands_shares_what_is_shown(
+    sqlite_database: Database,
+) -> None:
+    reader = {"orders": Position(1, 3), "products": Position(1, 0)}
+    ahead = {"orders": Position(1, 5), "products": Position(1, 0)}
+    subscriber = Subscriber(History(sqlite_database.reads), ahead, reader)
+    keys: list[object] = []
+
+    def show(item: Item) -> bytes:
+        keys.append(subscriber.shared_key)
+        return b"."
+
+    chunks = subscriber.chunks(show)
+    for topic, seq in [("products", 1), ("orders", 4), ("orders", 5), ("products", 2)]:
+        reader[topic] = Position(1, seq)
+        subscriber.offer(Entry(topic, reader[topic], "order.placed", "a", seq, {}, b"{}"))
+        if topic == "products":
+            await anext(chunks)
+
+    # The first time its cursor is ahead of the reader's; then the reader has caught up.
+    assert keys[0] is None
+    reader["products"] = Position(1, 3)
+    subscriber.offer(Entry("products", Position(1, 3), "order.placed", "a", 3, {}, b"{}"))
+    await anext(chunks)
+    assert keys[-1] == ("orders", "products")
