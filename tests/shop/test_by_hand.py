@@ -6,9 +6,10 @@ import orjson
 import pytest
 
 from infra.db import Database, transact
-from shop import by_hand
+from shop import by_hand, webhooks
 from shop.by_hand import Found, Held, IdTaken, NotHeld, NotMade
-from shop.gateways.protocol import ChargeRequest, Unknown
+from shop.gateways.notices import Notice, Subject
+from shop.gateways.protocol import ChargeRequest, RefundRequest, Unknown
 from shop.outcomes import HUMAN_AFTER
 from shop.repayments import AFTER_REFUSALS, LEASE, MOST_TRIES
 from tests.shop.stage import NOON, Level, Shop
@@ -160,6 +161,28 @@ def test_a_refund_is_asked_for_once_more(
     shop.give_back(now=LATER + timedelta(days=1))
 
     assert shop.refunds(held_refund)[0].state == "failed"
+
+
+def test_a_webhook_has_a_refund_looked_up_that_is_held(
+    shop: Shop, gateway: FakeGateway, held_refund: int
+) -> None:
+    gateway.mend()
+    refund = shop.refund(held_refund)
+    request = RefundRequest(refund.key, refund.charge_id, refund.amount_minor, refund.currency)
+    gateway.refund(request)
+    notice = Notice(
+        gateway="fake",
+        event_id="evt_1",
+        type="refund.succeeded",
+        subject=Subject.REFUND,
+        body_hash="0" * 64,
+        charge_id=refund.charge_id,
+    )
+
+    webhooks.receive(shop.database.sessions, notice, now=LATER)
+    shop.give_back(now=LATER)
+
+    assert shop.status(held_refund) == "refunded"
 
 
 def test_what_is_not_held_cannot_be_settled_by_hand(shop: Shop, product: int) -> None:
