@@ -11,8 +11,8 @@ _ROUNDS = 25
 
 def run(peers: Peers, *, large: int = LARGE) -> dict[str, float]:
     """Take every look at both shops; return how many times as long each takes in the large one."""
-    before = costs(peers.mariadb, SMALL, rounds=_ROUNDS)
-    after = costs(peers.mariadb, large, rounds=_ROUNDS)
+    found = costs(peers.mariadb, (SMALL, large), rounds=_ROUNDS)
+    before, after = found[SMALL], found[large]
     for name, cost in after.items():
         was = before[name]
         sys.stdout.write(

@@ -39,6 +39,14 @@ _PAYMENTS = """
         CASE WHEN id > :count - :due THEN '2026-01-01' END, 0, 1, '2026-01-01', '2026-01-01'
     FROM ids WHERE id <= :count
 """
+_ATTEMPTS = """
+    INSERT INTO attempt (order_id, n, gateway, `key`, request, state, charge_id, first_sent_at,
+        created_at, updated_at)
+    WITH_IDS
+    SELECT id, 1, 'sandbox', CONCAT(id, '/1'), '{}', 'succeeded', CONCAT('ch_', id), '2026-01-01',
+        '2026-01-01', '2026-01-01'
+    FROM ids WHERE id <= :count - :due
+"""
 _EVENTS = """
     INSERT INTO event (topic, subject, version, type, time, data, epoch, seq)
     WITH_IDS SELECT 'orders', CONCAT('orders/', id), 1, 'order.placed', '2026-01-01', '{}', 1, id
@@ -65,12 +73,12 @@ def fill(engine: Engine, count: int) -> None:
     with engine.begin() as connection:
         for statement in (_PRODUCTS, _STOCK):
             _fill(connection, statement, count // PRODUCTS_PER_ORDER)
-    for statement in (_ORDERS, _LINES, _PAYMENTS, _EVENTS):
+    for statement in (_ORDERS, _LINES, _PAYMENTS, _ATTEMPTS, _EVENTS):
         with engine.begin() as connection:
             _fill(connection, statement, count)
     with engine.connect() as connection:
         connection.execute(
-            sa.text("ANALYZE TABLE orders, order_line, payment, event, product, stock")
+            sa.text("ANALYZE TABLE orders, order_line, payment, attempt, event, product, stock")
         )
 
 

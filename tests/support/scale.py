@@ -1,14 +1,14 @@
 """What a page, a claim and a sweep cost in a shop of so many orders: rows read, time, plans."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from statistics import median
 from time import perf_counter
 
-import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -72,10 +72,19 @@ class Cost:
         return [plan.table for plan in self.plans if plan.access == "ALL"]
 
 
-def costs(server: MariaDB, count: int, *, rounds: int) -> dict[str, Cost]:
-    """Fill a shop and take every look at it; times are medians of so many rounds."""
-    with _shop_of(server, count) as database:
-        return {name: _cost_of(database, look, rounds=rounds) for name, look in LOOKS.items()}
+def costs(server: MariaDB, counts: Sequence[int], *, rounds: int) -> dict[int, dict[str, Cost]]:
+    """Fill shops with so many orders and take every look at each, in turn; times are medians."""
+    found: dict[int, dict[str, Cost]] = {count: {} for count in counts}
+    with ExitStack() as stack:
+        shops = {count: stack.enter_context(_shop_of(server, count)) for count in counts}
+        for name, look in LOOKS.items():
+            seconds: dict[int, list[float]] = {count: [] for count in counts}
+            for _ in range(rounds):
+                for count, shop in shops.items():
+                    seconds[count].append(_timed(shop, look))
+            for count, shop in shops.items():
+                found[count][name] = _cost_of(shop, look, median(seconds[count]))
+    return found
 
 
 @contextmanager
@@ -91,29 +100,32 @@ def _shop_of(server: MariaDB, count: int) -> Iterator[Database]:
         cursor.execute(f"DROP DATABASE `{name}`")
 
 
-def _cost_of(database: Database, look: Look, *, rounds: int) -> Cost:
+def _cost_of(database: Database, look: Look, seconds: float) -> Cost:
+    sent: list[tuple[str, object]] = []
+
+    def remember(
+        _connection: object, _cursor: object, text: str, values: object, *_: object
+    ) -> None:
+        sent.append((text, values))
+
     with database.sessions() as session:
         clock.now(session)
-        sent: list[tuple[str, object]] = []
         connection = session.connection()
-        remember = lambda _c, _cursor, text, values, *_: sent.append((text, values))  # noqa: E731
-        sa.event.listen(connection, "before_cursor_execute", remember)
+        event.listen(connection, "before_cursor_execute", remember)
         before = _rows_read(connection)
         look(session)
         rows = _rows_read(connection) - before
-        sa.event.remove(connection, "before_cursor_execute", remember)
+        event.remove(connection, "before_cursor_execute", remember)
         plans = [plan for text, values in sent for plan in _plans_of(connection, text, values)]
-        session.rollback()
-        seconds = [_timed(session, look) for _ in range(rounds)]
-    return Cost(rows, median(seconds), tuple(plans))
+    return Cost(rows, seconds, tuple(plans))
 
 
-def _timed(session: Session, look: Look) -> float:
-    begun = perf_counter()
-    look(session)
-    seconds = perf_counter() - begun
-    session.rollback()
-    return seconds
+def _timed(database: Database, look: Look) -> float:
+    with database.sessions() as session:
+        clock.now(session)
+        begun = perf_counter()
+        look(session)
+        return perf_counter() - begun
 
 
 def _rows_read(connection: Connection) -> int:
@@ -126,5 +138,7 @@ def _plans_of(connection: Connection, text: str, values: object) -> list[Plan]:
         return []
     rows = connection.exec_driver_sql(f"EXPLAIN {text}", values).mappings()  # type: ignore[arg-type] # as they were sent
     return [
-        Plan(str(row["table"]), str(row["type"]), str(row["key"])) for row in rows if row["table"]
+        Plan(str(row["table"]), str(row["type"]), str(row["key"]))
+        for row in rows
+        if row["table"] and not row["table"].startswith("<")  # what the statement itself has made
     ]
