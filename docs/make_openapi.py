@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - a script beside what it is for, not a package
 """Write the API's OpenAPI document to `web/openapi.json`, which the dashboard's types are made of.
 
 Run from the root: python -m docs.make_openapi. A test says when it is due.

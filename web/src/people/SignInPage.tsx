@@ -2,9 +2,10 @@
 
 import { useMutation } from "@tanstack/react-query";
 import { useId, useState } from "react";
-import { useNavigate, useSearchParams } from "react-router";
+import { Navigate, useSearchParams } from "react-router";
 import { api, Problem, unwrap } from "../api/client";
 import { keepToken } from "../api/token";
+import { useSession } from "../app/session";
 import { Failure, PageHead } from "../ui/states";
 import { Field } from "../ui/Field";
 
@@ -12,6 +13,7 @@ async function signIn(email: string, password: string): Promise<void> {
   keepToken(
     await unwrap(
       api.POST("/auth/token", {
+        headers: { "Content-Type": "application/x-www-form-urlencoded" },
         body: { username: email, password },
         bodySerializer: (body) => new URLSearchParams(body as unknown as Record<string, string>),
       }),
@@ -25,15 +27,15 @@ export function SignInPage() {
   const [password, setPassword] = useState("");
   const [name, setName] = useState("");
   const [search] = useSearchParams();
-  const navigate = useNavigate();
+  const { person } = useSession();
   const id = useId();
   const enter = useMutation({
     mutationFn: async () => {
       if (isNew) await unwrap(api.POST("/auth/register", { body: { email, password, name } }));
       await signIn(email, password);
     },
-    onSuccess: () => navigate(ownPath(search.get("next")), { replace: true }),
   });
+  if (person) return <Navigate to={ownPath(search.get("next"))} replace />;
   const problem = enter.error instanceof Problem ? enter.error : null;
   return (
     <div className="mx-auto" style={{ maxWidth: "24rem" }}>
