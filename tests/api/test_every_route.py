@@ -26,8 +26,12 @@ from tests.support.sse import EventStream
 from workers.topics import TOPICS
 
 METHODS = ("get", "post", "put", "patch", "delete")
-# What FastAPI adds by itself: pages about the API, which say nothing about anybody.
-UNDOCUMENTED = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/static-offline-docs"}
+# Pages about the API, which FastAPI adds by itself, and the dashboard's page with its files: they
+# are the same for everybody and say nothing about anybody.
+UNDOCUMENTED = {
+    "/openapi.json", "/docs", "/docs/oauth2-redirect", "/static-offline-docs",
+    "/app", "/app/{path:path}", "/assets/{path:path}",
+}  # fmt: skip
 CALLERS = ("nobody", "stranger", "owner", "operator", "admin")
 NEVER = 999_999_999
 _numbers = itertools.count(1)
