@@ -115,13 +115,9 @@ def request(
     captured = next(iter(refunds.lock_captured(session, [order_id])), None)
     if captured is None:
         raise OrderNotPaid(order_id, locked.status)
-    if idempotency_key and (first := _find_first(captured, wanted, idempotency_key)):
-        return refunds.public(first)
     at = now or clock.now(session)
-    if wanted.amount_minor is None and not captured.left_minor:
-        waiting = _hasten(captured, wanted, idempotency_key, at=at)
-        if waiting:
-            return refunds.public(waiting)
+    if made := _find_made(captured, wanted, idempotency_key, at=at):
+        return refunds.public(made)
     amount = captured.left_minor if wanted.amount_minor is None else wanted.amount_minor
     if not 0 < amount <= captured.left_minor:
         raise RefundTooLarge(captured.left_minor)
@@ -174,6 +170,17 @@ def _find_first(captured: Captured, wanted: RefundRequest, key: str) -> Refund |
     if first is not None and first.request_hash != wanted.digest:
         raise RefundKeyReused
     return first
+
+
+def _find_made(
+    captured: Captured, wanted: RefundRequest, key: str | None, *, at: datetime
+) -> Refund | None:
+    """Find the refund that this wish is about already: its own, or all that is left, on its way."""
+    if key and (first := _find_first(captured, wanted, key)):
+        return first
+    if wanted.amount_minor is None and not captured.left_minor:
+        return _hasten(captured, wanted, key, at=at)
+    return None
 
 
 def _hasten(
