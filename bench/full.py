@@ -6,7 +6,7 @@
 import sys
 from collections.abc import Callable
 
-from bench import accept, latency, quotes, scale, settle
+from bench import accept, latency, quotes, scale, settle, sse
 from bench.report import report
 from bench.servers import Peers
 
@@ -20,6 +20,7 @@ _RUNS: dict[str, Run] = {
     "accept": lambda peers: accept.run(peers, rounds=4, seconds=4),
     "cached quote": lambda peers: quotes.run(peers, rounds=5, seconds=2),
     "accepted to paid, ms": lambda peers: latency.run(peers, seconds=10),
+    "live events to 500": lambda peers: sse.run(peers, subscribers=500, rate=40, seconds=10),
     "1,000,000 orders": scale.run,
 }
 
