@@ -245,7 +245,7 @@ def test_a_crowd_beyond_the_budget_is_put_off_and_answered_later(
         f"cold crowd: {crowd} for {count} symbols with 60 calls a minute: all after {took_s:.1f} s,"
         f" asked again {asked_again} times, {refused} times 503"
     )
-    assert refused > 0
+    assert asked_again > 0
     assert plant.sandbox.calls_by_symbol() == dict.fromkeys(symbols, 1)
     # The stand-in keeps a sliding log of its own.
     assert plant.refused() == 0
