@@ -6,7 +6,7 @@
 import sys
 from collections.abc import Callable
 
-from bench import accept, latency, quotes, scale, settle, sse
+from bench import accept, latency, quotes, relay, scale, settle, sse
 from bench.report import report
 from bench.servers import Peers
 
@@ -17,6 +17,7 @@ _RUNS: dict[str, Run] = {
         peers, ours=10_000, theirs=1000, rounds=3, with_all=True
     ),
     "settle at 50 ms": lambda peers: settle.run_slow(peers, ours=3000, theirs=200, rounds=3),
+    "relay": lambda peers: relay.run(peers, rounds=5),
     "accept": lambda peers: accept.run(peers, rounds=4, seconds=4),
     "cached quote": lambda peers: quotes.run(peers, rounds=5, seconds=2),
     "accepted to paid, ms": lambda peers: latency.run(peers, seconds=10),
