@@ -10,7 +10,7 @@ NEEDED = (
     "alembic", "celery", "email_validator", "fastapi", "fastapi_offline", "flower", "hiredis",
     "httpx", "jwt", "limits", "orjson", "prometheus_client", "pwdlib", "pydantic_settings",
     "pymysql", "python_multipart", "redis", "rich", "sqlalchemy", "sse_starlette", "stripe",
-    "structlog", "typer", "uvicorn",
+    "structlog", "tenacity", "typer", "uvicorn", "websockets",
 )  # fmt: skip
 
 

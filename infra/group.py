@@ -177,9 +177,12 @@ class Group:
         if topic not in self._ready:
             return set()
         with translated():
-            rows: Any = self._client.xpending_range(
-                stream_key(topic), self.name, "-", "+", _MOST_PENDING
-            )
+            try:
+                rows: Any = self._client.xpending_range(
+                    stream_key(topic), self.name, "-", "+", _MOST_PENDING
+                )
+            except redis.ResponseError:  # the stream is gone, and its groups with it
+                return set()
         return {_position(row["message_id"]).seq for row in rows}
 
     def last(self, topic: str) -> Position | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import celeryconfig
 from infra import clock, queues
 from infra.backlog import Backlog, measure_events
 from infra.db import Sessions
@@ -25,7 +26,7 @@ from shop import backlog
 from workers.app import app
 from workers.topics import TOPICS
 
-NAMES: tuple[str, ...] = tuple(queue.name for queue in app.conf.task_queues)
+NAMES: tuple[str, ...] = tuple(queue.name for queue in celeryconfig.task_queues)
 # Three canaries that did not come.
 STALE_AFTER_S = 45.0
 _QUEUE_OF = {"products.sync": "products", "events.publish": "events"}

@@ -115,6 +115,7 @@ class Starter:
             "SIGN_INS_PER_MINUTE": "100000",  # the tests all come from one address
             "LOG_FORMAT": "json",
             "DATA_DIR": str(home),
+            "DASHBOARD_DIR": str(home / "no-dashboard"),
             **env,
         }
         fleet = Fleet(self._nursery, settings, home)

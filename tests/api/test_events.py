@@ -295,6 +295,7 @@ def test_bad_token_is_refused(stage: Stage) -> None:
         assert stream.status == 401
 
 
+@pytest.mark.proof
 def test_quiet_stream_is_kept_alive_by_a_comment(stage: Stage) -> None:
     with stage.stream("market.news", timeout_s=20) as stream:
         stream.take(1)

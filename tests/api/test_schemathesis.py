@@ -81,22 +81,32 @@ class Tried:
 def tried(
     api_of: Starter,
     nursery: Nursery,
-    valkey_server: Valkey,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Tried]:
-    sandbox = Sandbox(nursery, tmp_path_factory.mktemp("sandbox"))
+    home = tmp_path_factory.mktemp("tried")
+    # Servers of its own: a worker on those of the session would take other tests' messages.
+    sandbox, valkey = Sandbox(nursery, home / "sandbox"), Valkey(nursery, home)
+    valkey.start()
     # Thousands of symbols are asked for: what is tried here is not the budget.
     limits = f"{sandbox.finnhub_url.removesuffix('/api/v1')}/admin/limits"
     requests.post(limits, json={"per_minute": None, "per_second": None}, timeout=10)
-    env = {**sandbox.env(), "FINNHUB_PER_MINUTE": "100000", "FINNHUB_PER_SECOND": "10000"}
+    env = {
+        "BROKER_URL": valkey.url(),
+        **sandbox.env(),
+        "FINNHUB_PER_MINUTE": "100000",
+        "FINNHUB_PER_SECOND": "10000",
+    }
     api = api_of("required", **env)
-    servers = {"DATABASE_URL": api.database_url, "BROKER_URL": valkey_server.url()}
-    Fleet(nursery, {**env, **servers}, tmp_path_factory.mktemp("worker")).worker()
+    worker = Fleet(nursery, {**env, "DATABASE_URL": api.database_url}, home).worker()
     made = Tried(api)
     thing: Any = {"name": "Thing", "price": 5}
     requests.post(f"{api.url}/products/", json=thing, headers=made.headers, timeout=10)
     yield made
     made.close()
+    for child in (worker, api.service.child):
+        child.stop()
+    sandbox.stop()
+    valkey.stop()
 
 
 def operations() -> list[Any]:

@@ -55,7 +55,7 @@ def test_starts_and_stops_while_no_server_can_be_reached(
     service.child.stop()
 
     assert ready.status_code == httpx.codes.SERVICE_UNAVAILABLE
-    assert [part["ok"] for part in ready.json()["parts"].values()] == [False] * 5
+    assert not any(part["ok"] for part in ready.json()["parts"].values())
     assert listed.status_code == httpx.codes.SERVICE_UNAVAILABLE
     assert listed.json()["code"] == "database_unavailable"
     assert listed.headers["retry-after"] == "2"

@@ -14,9 +14,13 @@ _QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "-
 _PATIENCE_MS = 20_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, without a window."""
+    """Chromium, without a window.
+
+    No longer than a module: while it lives, an event loop runs in this thread, and no test with
+    a loop of its own could.
+    """
     program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
     assert program, "There is no Chromium: install Debian's package chromium, or run `make test`."
     with sync_playwright() as playwright:

@@ -227,7 +227,11 @@ def test_a_crowd_for_many_symbols_is_a_call_for_each(
 
 
 @pytest.mark.parametrize(
-    ("crowd", "count"), [(40, 4), pytest.param(1000, 100, marks=pytest.mark.proof)]
+    ("crowd", "count"),
+    [
+        pytest.param(40, 4, marks=pytest.mark.proof),
+        pytest.param(1000, 100, marks=pytest.mark.proof),
+    ],
 )
 @pytest.mark.timeout(400)
 def test_a_crowd_beyond_the_budget_is_put_off_and_answered_later(

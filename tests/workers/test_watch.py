@@ -60,6 +60,7 @@ def test_worker_that_takes_nothing_ends_also_when_others_hide_it(
     assert well.wait(20) == 75
 
 
+@pytest.mark.proof
 def test_worker_that_cannot_reach_its_broker_is_not_to_blame(
     fleet: Fleet, canaries: Signs, valkey: Valkey
 ) -> None:
