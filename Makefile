@@ -35,7 +35,7 @@ install: ## Install the pinned requirements into .venv, again if they are there
 
 test: $(INSTALLED_DEV) $(DASHBOARD) mariadb chromium ## Run all tests on private servers
 	@npm --prefix web run --silent test
-	@exec $(BIN)/python -m pytest -n 2 -m "not proof"
+	@exec $(BIN)/python -m pytest -n 3 -m "not proof"
 
 check: $(INSTALLED_DEV) $(DASHBOARD) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

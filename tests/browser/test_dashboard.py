@@ -85,6 +85,27 @@ def test_sync_shows_its_report(windows: Windows) -> None:
 
 
 @pytest.mark.proof
+def test_failed_task_is_tried_again(run: WholeRun, windows: Windows) -> None:
+    with run.http("feed") as feed:
+        origin = f"{feed.base_url.scheme}://{feed.base_url.netloc.decode()}"
+        feed.post(f"{origin}/admin/faults", json={"fault": "http_500", "times": 100})
+        page = windows.open("/app/inventory")
+        page.get_by_role("button", name="Sync", exact=True).click()
+        page.get_by_role("button", name="Sync now").click()
+        page.get_by_role("link", name="Operations").click()
+        again = page.get_by_role("button", name="Try again: products.sync")
+        expect(again).to_be_visible(timeout=PATIENCE_MS)
+        feed.delete(f"{origin}/admin/faults")
+
+    again.click()
+
+    page.get_by_label("State of the tasks").select_option("done")
+    done = page.get_by_role("row").filter(has_text="products.sync").filter(has_text="Done")
+    expect(done.first).to_be_visible(timeout=PATIENCE_MS)
+    expect(again).to_have_count(0)
+
+
+@pytest.mark.proof
 def test_tile_ticks(windows: Windows) -> None:
     page = windows.open("/app/market")
     price = page.get_by_role("link").filter(has_text="BTC/USDT").locator(".tile-price")

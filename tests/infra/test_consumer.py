@@ -45,7 +45,7 @@ class Bench:
         self.hold.set()
         self.breaks: list[str] = []
         self._clients: list[Client] = []
-        _EFFECTS.create(database.engine, checkfirst=True)
+        _EFFECTS.create(database.engine)
         with database.engine.begin() as connection:
             connection.execute(sa.delete(_EFFECTS))
 
@@ -118,6 +118,7 @@ def bench(database: Database, relay: Relay, valkey: Valkey) -> Iterator[Bench]:
     made = Bench(database, relay, valkey)
     yield made
     made.close()
+    _EFFECTS.drop(database.engine)
 
 
 def in_order(effects: list[tuple[str, int]]) -> bool:
