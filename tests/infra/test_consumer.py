@@ -46,8 +46,6 @@ class Bench:
         self.breaks: list[str] = []
         self._clients: list[Client] = []
         _EFFECTS.create(database.engine)
-        with database.engine.begin() as connection:
-            connection.execute(sa.delete(_EFFECTS))
 
     def tell(self, *things: tuple[str, int]) -> None:
         """Write versions of subjects, and publish them."""
