@@ -58,7 +58,7 @@ class Deadline:
 
         try:
             await self._app(scope, receive, send_in_time)
-        except Exception:
+        except Exception:  # whatever it is, a caller who has had his answer cannot be told
             if refusal is None:
                 raise
             log.exception("request_failed_late")
