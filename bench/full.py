@@ -1,16 +1,12 @@
-"""All comparisons of the shop: `make bench`. Name some to run only those.
+"""All comparisons: `make bench`. Name some to run only those.
 
-`python -m bench.full settle scale`. Conditions stand in each module's first lines.
+`python -m bench.full settle "1,000,000 orders"`. Conditions stand in each module's first lines.
 """
 
 import sys
-from collections.abc import Callable
 
 from bench import accept, latency, quotes, relay, scale, settle, sse
-from bench.report import report
-from bench.servers import Peers
-
-Run = Callable[[Peers], dict[str, float]]
+from bench.report import Run, report
 
 _RUNS: dict[str, Run] = {
     "settle": lambda peers: settle.run_instant(
@@ -26,11 +22,5 @@ _RUNS: dict[str, Run] = {
 }
 
 
-def measure(peers: Peers) -> dict[str, dict[str, float]]:
-    """Run what is named on the command line, or everything."""
-    chosen = sys.argv[1:] or list(_RUNS)
-    return {name: _RUNS[name](peers) for name in chosen}
-
-
 if __name__ == "__main__":
-    report("full", measure)
+    report("full", _RUNS, sys.argv[1:])
