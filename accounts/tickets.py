@@ -66,8 +66,10 @@ def redeem(cache: Cache, ticket: str) -> Holder:
     found = cache.take(_key(ticket))
     if found is None:
         raise BadTicket
-    family_id = found["family_id"]
-    return Holder(int(str(found["user_id"])), None if family_id is None else str(family_id))
+    user_id, family_id = found.get("user_id"), found.get("family_id")
+    if not isinstance(user_id, int) or not isinstance(family_id, str | None):
+        raise BadTicket  # whoever wrote it, it was not we
+    return Holder(user_id, family_id)
 
 
 def _key(ticket: str) -> str:

@@ -23,6 +23,7 @@ from infra.entries import Entry
 from infra.errors import Invalid
 from infra.refusals import Refusals
 from market import news
+from market.cached import is_quote
 from market.documents import Ready, confirmed_s_ago, pack, tag_of
 from market.events import EventType
 from market.news import GENERAL, Span
@@ -61,7 +62,7 @@ async def serving(app: FastAPI) -> AsyncIterator[None]:
     market = Market(asking=asking, reads=kept.database.reads)
 
     def hear(entry: Entry) -> None:
-        if entry.type in _QUOTES:
+        if entry.type in _QUOTES and is_quote(entry.data, of=entry.subject):
             market.board.apply(entry.data)
 
     app.state.market = market

@@ -11,7 +11,7 @@ from time import time
 from typing import Generic, TypeVar
 
 import orjson
-from redis import RedisError
+from redis import RedisError, ResponseError
 
 from infra.cache import read_document
 from infra.logs import log
@@ -82,9 +82,11 @@ class Asking:
         Raises:
             RedisDown: the cache cannot be reached.
         """
-        with translated():
-            found = await self._client.get(key)
-        return read_document(found)
+        try:
+            with translated():
+                return read_document(await self._client.get(key))
+        except ResponseError:  # a list or a hash under our key: somebody else's
+            return None
 
     async def admit(self, who: str, what: str, *, limit: int, window_s: int) -> bool:
         """Tell whether `who` may ask for one more thing; things asked for before are free.
@@ -136,7 +138,7 @@ class Asking:
     def _hand_out(self, announcement: bytes) -> None:
         try:
             told = orjson.loads(announcement)
-            want, outcome = told["want"], told["outcome"]
+            want, outcome = str(told["want"]), dict(told["outcome"])
         except (ValueError, TypeError, KeyError):
             log.warning("announcement_not_ours", domain=self._name)
             return

@@ -220,14 +220,15 @@ class CallBudget:
                 keys=keys, args=(_text(now_ms), MINUTE_MS)
             )
         state = {
-            key.decode(): value.decode() for key, value in zip(flat[::2], flat[1::2], strict=True)
+            key.decode(errors="replace"): value.decode(errors="replace")
+            for key, value in zip(flat[::2], flat[1::2], strict=True)
         }
         return Spending(
             left={lane: max(0, self.limits.share(lane) - used) for lane in Lane},
             in_window=dict(zip(Lane, by_lane, strict=True)),
-            granted={lane: int(state.get(f"granted:{lane}", 0)) for lane in Lane},
+            granted={lane: _whole(state.get(f"granted:{lane}", "")) for lane in Lane},
             answered={
-                key.removeprefix(_ANSWERED): int(value)
+                key.removeprefix(_ANSWERED): _whole(value)
                 for key, value in sorted(state.items())
                 if key.startswith(_ANSWERED)
             },
@@ -237,6 +238,11 @@ class CallBudget:
 
     def _log_of(self, lane: Lane) -> str:
         return f"{self._keys[0]}:{lane}"
+
+
+def _whole(text: str) -> int:
+    """Read a counter; what is none, was never counted or is another's, stands at zero."""
+    return int(text) if text.isascii() and text.isdecimal() else 0
 
 
 def _text(now_ms: int | None) -> str:

@@ -1,6 +1,7 @@
 """Small answers kept in Redis for a while; losing them costs a refresh, never a fact."""
 
 import orjson
+from redis import ResponseError
 
 from infra.logs import log
 from infra.redis import Client, translated
@@ -18,8 +19,11 @@ class Cache:
         Raises:
             RedisDown: the cache cannot be reached.
         """
-        with translated():
-            return read_document(self._client.get(key))
+        try:
+            with translated():
+                return read_document(self._client.get(key))
+        except ResponseError:  # a list or a hash under our key: somebody else's
+            return None
 
     def take(self, key: str) -> dict[str, object] | None:
         """Find a document and forget it; of several who ask at once, one gets it.
@@ -27,8 +31,11 @@ class Cache:
         Raises:
             RedisDown: the cache cannot be reached.
         """
-        with translated():
-            return read_document(self._client.getdel(key))
+        try:
+            with translated():
+                return read_document(self._client.getdel(key))
+        except ResponseError:  # as above
+            return None
 
     def put(self, key: str, document: dict[str, object], *, life_s: int) -> None:
         """Keep a document for `life_s` seconds.

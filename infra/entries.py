@@ -32,14 +32,18 @@ class Entry:
     shown: dict[object, bytes] = field(default_factory=dict, compare=False, repr=False)
 
 
-def from_stream(topic: str, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
-    """Build an entry from what Redis holds.
+def from_stream(topic: str, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry | None:
+    """Build an entry from what Redis holds; None if somebody else wrote it.
 
-    Raises:
-        ValueError: its id is none of ours.
+    The relay then makes the stream anew, under our ids.
     """
-    place = Position(*parse_id(entry_id.decode()))
-    return _entry(topic, place, {name.decode(): value for name, value in fields.items()})
+    if fields.get(b"id") != entry_id:
+        return None
+    try:
+        place = Position(*parse_id(entry_id.decode()))
+        return _entry(topic, place, {name.decode(): value for name, value in fields.items()})
+    except ValueError:
+        return None
 
 
 def from_database(event: Numbered) -> Entry:
@@ -80,6 +84,10 @@ def read(entry: Entry, shape: type[T]) -> T:
 def _entry(topic: str, place: Position, fields: Mapping[str, bytes]) -> Entry:
     """Build what subscribers get; `data` goes into the document as it stands."""
     data = fields.get("data", b"null")
+    told = orjson.loads(data) or {}
+    if not isinstance(told, dict):
+        msg = "no event's data"
+        raise ValueError(msg)  # noqa: TRY004 - as for any other text that is none of ours
     attributes = {name: value.decode() for name, value in fields.items() if name != "data"}
     version = int(attributes.get("version", "0"))
     head = orjson.dumps({**attributes, "version": version})
@@ -89,7 +97,7 @@ def _entry(topic: str, place: Position, fields: Mapping[str, bytes]) -> Entry:
         type=attributes.get("type", ""),
         subject=attributes.get("subject", ""),
         version=version,
-        data=orjson.loads(data) or {},
+        data=told,
         cloud_event=head[:-1] + b',"data":' + data + b"}",
     )
 

@@ -160,12 +160,12 @@ class Fanout:
         streams = await self._client.xread(after, count=COUNT, block=BLOCK_MS)
         for topic, entries in _topics_of(streams):
             for entry_id, fields in entries:
-                if fields.get(b"id") != entry_id:
-                    # Somebody else wrote this; the relay will rebuild the stream under our ids.
+                entry = from_stream(topic, entry_id, fields)
+                if entry is None:
                     log.warning("stream_foreign_entry", topic=topic)
                     await asyncio.sleep(RETRY_S)
                     break
-                self._hand_out(from_stream(topic, entry_id, fields))
+                self._hand_out(entry)
 
     def _hand_out(self, entry: Entry) -> None:
         self._places[entry.topic] = entry.place

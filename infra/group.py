@@ -245,11 +245,8 @@ def _by_topic(answer: Any) -> list[Delivery]:  # noqa: ANN401 - its shape goes b
 
 def _deliveries(topic: str, entries: Iterable[Any]) -> list[Delivery]:
     """Read entries; one that is not ours is left to the relay, which rebuilds the stream."""
-    return [
-        Delivery(from_stream(topic, entry_id, fields), streamed=True)
-        for entry_id, fields in entries
-        if fields and fields.get(b"id") == entry_id
-    ]
+    read = (from_stream(topic, entry_id, fields or {}) for entry_id, fields in entries)
+    return [Delivery(entry, streamed=True) for entry in read if entry is not None]
 
 
 def _ids(deliveries: Iterable[Delivery]) -> dict[str, list[Any]]:

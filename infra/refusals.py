@@ -77,7 +77,7 @@ class Refusals:
         with translated():
             self._client.zremrangebyscore(self._closed, "-inf", now)
             found: Any = self._client.zrange(self._closed, 0, -1, withscores=True)
-        closed = [Closed(what.decode(), int(until - now)) for what, until in found]
+        closed = [Closed(what.decode(errors="replace"), int(until - now)) for what, until in found]
         return sorted(closed, key=lambda one: one.what)
 
     @property

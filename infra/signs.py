@@ -70,8 +70,12 @@ class Signs:
             pipe.hgetall(self._key)
             (seconds, micros), found = pipe.execute()
         now = seconds + micros / 1_000_000
-        signs = {name.decode(): _as_sign(text, now=now) for name, text in found.items()}
-        return {name: sign for name, sign in signs.items() if sign.age_s < _FORGOTTEN_AFTER_S}
+        signs = ((name, _as_sign(text, now=now)) for name, text in found.items())
+        return {
+            name.decode(errors="replace"): sign
+            for name, sign in signs
+            if sign is not None and sign.age_s < _FORGOTTEN_AFTER_S
+        }
 
 
 def read_depths(broker: Client, queues: Sequence[str]) -> dict[str, Waiting]:
@@ -98,10 +102,15 @@ def _age_of(message: bytes | None, *, now: float) -> float | None:
     try:
         sent_at = orjson.loads(message or b"")["headers"]["sent_at"]
         return max(0.0, now - float(sent_at))
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return None
 
 
-def _as_sign(text: bytes, *, now: float) -> Sign:
-    sign = orjson.loads(text)
-    return Sign(sign["at"], max(0.0, now - sign["at"]), orjson.loads(sign["told"]))
+def _as_sign(text: bytes, *, now: float) -> Sign | None:
+    """Read a sign; what somebody else has put among them is none."""
+    try:
+        sign = orjson.loads(text)
+        at_s, told = min(sign["at"] + 0.0, now), dict(orjson.loads(sign["told"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return Sign(at_s, now - at_s, told)

@@ -2,7 +2,11 @@
 
 import time
 from collections import Counter
+from typing import Any
 
+from redis import ResponseError
+
+from infra.logs import log
 from infra.redis import Client, RedisDown, translated
 
 KEY = "tally"
@@ -40,6 +44,8 @@ class Tally:
                 pipe.execute()
         except RedisDown:
             return
+        except ResponseError:  # one of them is no number; all the others were added
+            log.warning("counter_not_ours")
         self._held.clear()
 
 
@@ -50,5 +56,17 @@ def read(client: Client) -> dict[str, float]:
         RedisDown: they cannot be read.
     """
     with translated():
-        found = client.hgetall(KEY)
-    return {name.decode(): float(value) for name, value in found.items()}  # type: ignore[union-attr] # bytes
+        found: Any = client.hgetall(KEY)  # bytes to bytes
+    return {
+        name.decode(errors="replace"): amount
+        for name, value in found.items()
+        if (amount := _amount(value)) is not None
+    }
+
+
+def _amount(text: bytes) -> float | None:
+    """Read a counter; what somebody else has written there counts nothing."""
+    try:
+        return float(text)
+    except ValueError:
+        return None

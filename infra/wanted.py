@@ -10,7 +10,7 @@ from time import time
 
 import orjson
 
-from infra.cache import read_document
+from infra.cache import Cache
 from infra.redis import Client, translated
 
 FLIGHT_S = 10
@@ -25,6 +25,7 @@ class Wanted:
 
     def __init__(self, client: Client, *, name: str) -> None:
         self._client = client
+        self._cache = Cache(client)
         self._name = name
         self._release = client.register_script(_RELEASE)
 
@@ -79,9 +80,7 @@ class Wanted:
         Raises:
             RedisDown: the outcomes cannot be read.
         """
-        with translated():
-            found = self._client.get(outcome_key(self._name, want))
-        return read_document(found)
+        return self._cache.find(outcome_key(self._name, want))
 
     def post(self, want: str, outcome: dict[str, object], *, life_s: int) -> None:
         """Keep what became of a want for `life_s` seconds, and tell everybody who listens.

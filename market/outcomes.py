@@ -43,5 +43,12 @@ def failure_of(outcome: Outcome, *, subject: str) -> UnknownSymbol | MarketUnava
     return MarketUnavailable(
         str(outcome.get("detail")),
         reason=code,
-        retry_after_s=int(str(outcome.get("retry_after_s", freshness.FAILED_S))),
+        retry_after_s=_told_wait_s(outcome),
     )
+
+
+def _told_wait_s(outcome: Outcome) -> int:
+    """Read how long to wait; whoever can write to Redis can tell anything."""
+    told_s = outcome.get("retry_after_s")
+    is_sane = isinstance(told_s, int) and 0 < told_s <= freshness.NO_ACCESS_S
+    return int(str(told_s)) if is_sane else freshness.FAILED_S

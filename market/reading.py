@@ -16,6 +16,7 @@ from infra.errors import TimedOut, TooMany, Transient
 from infra.logs import log
 from infra.redis import RedisDown
 from market import freshness
+from market.cached import is_answer
 from market.documents import Document, parse_instant
 from market.outcomes import failure_of
 from market.wants import Want
@@ -111,12 +112,19 @@ class Reading:
 
     async def _look_once(self, question: Question) -> _Look:
         try:
-            cached = await self._asking.find(question.want.cache_key)
+            cached = await self._find_cached(question.want)
         except RedisDown:
             cached = None
         if cached is not None and _is_fresh(cached, question.max_age_s):
             return _Look(fresh=cached, older=None)
         return _Look(fresh=None, older=await self._find_stored(question) or cached)
+
+    async def _find_cached(self, want: Want) -> Document | None:
+        found = await self._asking.find(want.cache_key)
+        if found is None or is_answer(found, want):
+            return found
+        log.warning("cached_answer_not_ours", want=want.text)
+        return None
 
     async def _find_stored(self, question: Question) -> Document | None:
         try:
@@ -148,7 +156,7 @@ class Reading:
 
     async def _read_again(self, question: Question) -> Document | None:
         """Read what a refresh has just left; the cache may have been flushed since."""
-        cached = await self._asking.find(question.want.cache_key)
+        cached = await self._find_cached(question.want)
         return cached or await self._find_stored(question)
 
 

@@ -19,6 +19,10 @@ class Ending(StrEnum):
     KILLED = "killed"
 
 
+_LIMITS = frozenset(str(limit) for limit in (*BUCKETS_S, float("inf")))
+_ENDINGS = frozenset(Ending)
+
+
 @dataclass
 class Runs:
     """The runs of one task: by ending, and by the bucket that their duration falls into."""
@@ -38,17 +42,16 @@ def count(task: str, ending: Ending, *, took_s: float | None = None) -> None:
 
 
 def sort(counted: Mapping[str, float]) -> Iterator[tuple[str, Runs]]:
-    """Sort what was counted by task."""
+    """Sort what was counted by task; what counts no runs is left out."""
     runs: dict[str, Runs] = {}
     for name, amount in counted.items():
-        task, kind, *limit = name.split(_SEPARATOR)
-        of_task = runs.setdefault(task, Runs())
-        if kind == "seconds":
-            of_task.seconds = amount
-        elif kind == "le":
-            of_task.buckets[float(limit[0])] = amount
-        else:
-            of_task.ended[kind] = amount
+        match name.split(_SEPARATOR):
+            case [task, "seconds"]:
+                runs.setdefault(task, Runs()).seconds = amount
+            case [task, "le", limit] if limit in _LIMITS:
+                runs.setdefault(task, Runs()).buckets[float(limit)] = amount
+            case [task, ending] if ending in _ENDINGS:
+                runs.setdefault(task, Runs()).ended[ending] = amount
     yield from sorted(runs.items())
 
 

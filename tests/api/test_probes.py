@@ -73,6 +73,10 @@ def test_queue_that_nobody_consumes_is_named_and_orders_are_still_taken(
     for name in NAMES:
         canaries.leave(name, worker="one@here")
     age_canary(valkey, "market", by_s=46)
+    with valkey.client() as redis:
+        redis.hset(CANARIES, mapping={"forged": "no JSON", "other": '{"at": "now", "told": 1}'})
+        redis.hset("tally", mapping={"forged": "no number", "another|kind": "1", "a|le|b": "1"})
+        redis.hset("budget:finnhub:state", mapping={"granted:backfill": "x", "answered:ok": "y"})
     with closed_api.client() as client:
         answer = client.get("/readyz")
         scraped = client.get("/metrics").text
@@ -83,6 +87,8 @@ def test_queue_that_nobody_consumes_is_named_and_orders_are_still_taken(
     assert 'tradepost_part_up{part="queue market"} 0.0' in scraped
     assert 'tradepost_part_up{part="queue payments"} 1.0' in scraped
     assert re.search(r'tradepost_canary_age_seconds\{queue="market"\} 46\.', scraped)
+    assert 'tradepost_finnhub_answers_total{answer="ok"} 0.0' in scraped
+    assert "kind" not in scraped
 
 
 def test_metrics_count_requests_by_route_not_by_path(closed_api: Api) -> None:

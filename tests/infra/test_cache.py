@@ -44,4 +44,10 @@ def test_what_somebody_else_wrote_is_as_good_as_nothing(
 ) -> None:
     plain.set("quote:AAPL", forged)
 
-    assert cache.find("quote:AAPL") is None
+    assert cache.find("quote:AAPL") is cache.take("quote:AAPL") is None
+
+
+def test_what_is_no_text_is_as_good_as_nothing(cache: Cache, plain: "redis.Redis") -> None:
+    plain.hset("quote:AAPL", "c", "1")
+
+    assert cache.find("quote:AAPL") is cache.take("quote:AAPL") is None

@@ -253,11 +253,20 @@ async def test_flushed_and_rebuilt_stream_repeats_nothing(
     assert seqs(await take(subscriber, 2)) == [4, 5]
 
 
+@pytest.mark.parametrize(
+    ("entry_id", "fields"),
+    [("*", {"who": "knows"}), ("1-1", {"id": "1-1", "data": "no JSON"})],
+)
 async def test_stray_entry_is_not_handed_out(
-    following: Fanout, relay: Relay, database: Database, plain: "redis.Redis"
+    following: Fanout,
+    relay: Relay,
+    database: Database,
+    plain: "redis.Redis",
+    entry_id: str,
+    fields: dict[str, str],
 ) -> None:
     subscriber = following.subscribe(["orders"], {})
-    plain.xadd("events:orders", {"who": "knows"})
+    plain.xadd("events:orders", fields, id=entry_id)  # type: ignore[arg-type] # text is taken too
     record_many(database, 2)
     await relay_now(relay)
 

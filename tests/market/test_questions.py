@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -115,6 +116,28 @@ async def test_another_process_answers_from_the_cache(
 
     await quote(second)
 
+    assert sandbox.calls("finnhub") == 1
+
+
+@pytest.mark.parametrize("kind", ["string", "list"])
+async def test_what_somebody_else_wrote_into_the_cache_is_asked_for_anew(
+    market: Market, sandbox: Sandbox, valkey: Valkey, kind: str
+) -> None:
+    with valkey.client(2) as client:
+        for key in ("market:answer:quote AAPL", "market:outcome:quote AAPL"):
+            if kind == "list":
+                client.rpush(key, "forged")
+            else:
+                client.set(key, '{"symbol": "AAPL", "retry_after_s": [], "code": "forged"}')
+
+    with suppress(UpstreamFailed):
+        await quote(market)
+    with valkey.client(2) as client:
+        client.publish("market:outcome", '{"want": ["quote AAPL"], "outcome": 7}')
+        client.delete("market:outcome:quote AAPL")
+    shown = await quote(market)
+
+    assert (shown["symbol"], shown["stale"]) == ("AAPL", False)
     assert sandbox.calls("finnhub") == 1
 
 

@@ -36,7 +36,9 @@ def check_entry(topic: str, fields: Mapping[str, str]) -> None:
     _validate(asyncapi.headers(_kind(topic, fields["type"])), dict(fields))
     check_change(topic, fields["type"], fields["subject"], fields["data"])
     raw = {name.encode(): value.encode() for name, value in fields.items()}
-    shown = entries.from_stream(topic, fields["id"].encode(), raw).cloud_event
+    entry = entries.from_stream(topic, fields["id"].encode(), raw)
+    assert entry is not None
+    shown = entry.cloud_event
     read = JSONFormat().read(None, shown)  # refuses what is no CloudEvent
     assert (read.get_id(), read.get_subject()) == (fields["id"], fields["subject"])
     live: Any = document()["channels"][asyncapi.LIVE]["messages"]["event"]["payload"]
