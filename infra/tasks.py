@@ -39,7 +39,8 @@ class TaskState(StrEnum):
 class TaskRun(Base):
     """One task, or one thing that a task took up; `task_id` is Celery's.
 
-    `run` is one delivery of its message, and `n` counts what that took up.
+    `run` is one delivery of its message, and `n` counts what that took up. What is running and has
+    an `ended_at` was put down then: nobody has it in hand until it is taken up again.
     `same_as` names what failed and how: the same failure again adds to `tries` of the same row.
     """
 
@@ -75,6 +76,9 @@ class TaskRun(Base):
     version: Mapped[int] = mapped_column(sa.BigInteger)
 
 
+_IN_HAND = (TaskRun.state == TaskState.RUNNING, TaskRun.ended_at.is_(None))
+
+
 class TaskNotFound(NotFound):
     """No such task was written down, or it is older than what is kept."""
 
@@ -99,7 +103,8 @@ class TaskNotFailed(Conflict):
 class Outcome:
     """What is to be written of one task, or of one thing it took up.
 
-    `retry_of` is the row whose retry this was.
+    `retry_of` is the row whose retry this was. A running thing is `put_down` when its task has
+    ended and it has not.
     """
 
     task_id: str
@@ -116,6 +121,7 @@ class Outcome:
     traceback: str | None = None
     same_as: str | None = None
     retry_of: int | None = None
+    put_down: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +150,7 @@ def lose(session: Session, *, task_id: str, error: str, now: datetime | None = N
     """Fail what a task had in hand when its process was killed; return how many things."""
     at = now or clock.now(session)
     lost = session.scalars(
-        sa.select(TaskRun)
-        .where(TaskRun.task_id == task_id, TaskRun.state == TaskState.RUNNING)
-        .with_for_update()
+        sa.select(TaskRun).where(TaskRun.task_id == task_id, *_IN_HAND).with_for_update()
     ).all()
     for run in lost:
         run.error = error[:ERROR_LENGTH]
@@ -163,14 +167,24 @@ def is_known_failed(session: Session, task_id: str) -> bool:
     return session.scalar(known.limit(1)) is not None
 
 
-def lose_overdue(sessions: Sessions, *, older_than: timedelta, now: datetime | None = None) -> int:
-    """Fail what nobody has come back to for longer than a task may take: its worker was killed."""
+def lose_overdue(
+    sessions: Sessions,
+    *,
+    older_than: timedelta,
+    worker: str | None = None,
+    now: datetime | None = None,
+) -> int:
+    """Fail what was taken up longer ago than `older_than`, by one worker or by any.
+
+    It is for when the process that had it in hand cannot be alive any more. Should it be, the row
+    is `done` after all when the work is.
+    """
 
     def find(session: Session) -> list[str]:
         at = now or clock.now(session)
-        query = sa.select(TaskRun.task_id).where(
-            TaskRun.state == TaskState.RUNNING, TaskRun.seen_at < at - older_than
-        )
+        query = sa.select(TaskRun.task_id).where(*_IN_HAND, TaskRun.seen_at < at - older_than)
+        if worker is not None:
+            query = query.where(TaskRun.worker == worker)
         return list(session.scalars(query.limit(PRUNE_BATCH)))
 
     lost = 0
@@ -316,6 +330,7 @@ def _write(session: Session, run: TaskRun, outcome: Outcome, *, at: datetime) ->
     if outcome.state is TaskState.RUNNING:
         run.state, run.same_as = TaskState.RUNNING, outcome.same_as
         run.task_id, run.run, run.n = outcome.task_id, outcome.run, outcome.n
+        run.worker, run.ended_at = outcome.worker, at if outcome.put_down else None
         return
     was = TaskState(run.state)
     run.error = outcome.error[:ERROR_LENGTH] if outcome.error else None

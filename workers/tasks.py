@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from secrets import token_hex
 from traceback import extract_tb
 from types import TracebackType
@@ -16,8 +17,11 @@ from typing import Any
 from celery import signals
 from structlog.contextvars import bind_contextvars, clear_contextvars, unbind_contextvars
 
-from infra import in_hand, trace
+from infra import in_hand, tasks, trace
+from infra.db import SERVER_ERRORS
+from infra.errors import Transient
 from infra.in_hand import Thing
+from infra.logs import log
 from infra.redaction import redact, secrets_of
 from infra.tasks import Outcome, TaskState
 from workers import counters, deps
@@ -67,11 +71,13 @@ class _Run:
 
 _run: _Run | None = None
 _worker: str | None = None
+_began_s = time.monotonic()
 
 
 def install() -> None:
     """Listen to Celery's signals from now on."""
     signals.celeryd_init.connect(_name_worker)
+    signals.worker_ready.connect(_lose_what_was_left)
     signals.before_task_publish.connect(_stamp)
     signals.task_prerun.connect(_begin)
     signals.task_success.connect(_succeed)
@@ -87,6 +93,24 @@ def worker_name() -> str | None:
 def _name_worker(sender: str, **_kwargs: object) -> None:
     global _worker  # noqa: PLW0603 - a process is one worker
     _worker = sender
+
+
+def _lose_what_was_left(**_kwargs: object) -> None:
+    """Fail what an earlier process of this worker's name had in hand when it was killed.
+
+    All that this process has taken up is younger than itself.
+    """
+    try:
+        lost = tasks.lose_overdue(
+            deps.database().sessions,
+            older_than=timedelta(seconds=time.monotonic() - _began_s),
+            worker=_worker,
+        )
+    except (Transient, *SERVER_ERRORS) as error:
+        log.warning("tasks_left_not_ended", error=type(error).__name__)  # `tasks.tidy` does it
+        return
+    if lost:
+        log.info("tasks_left_ended", count=lost)
 
 
 def _stamp(headers: dict[str, Any], **_kwargs: object) -> None:
@@ -128,8 +152,9 @@ def _succeed(**_kwargs: object) -> None:
     counters.count(_run.name, Ending.DONE, took_s=_run.took_s)
     outcomes = [
         _run.outcome(_state(thing), n, error=_clean(thing.error))
+        if thing.has_ended
+        else _run.outcome(TaskState.RUNNING, n, put_down=True)  # it is taken up again
         for n, thing in enumerate(_run.things, start=1)
-        if thing.has_ended  # the others are taken up again
     ]
     if _run.retry_of is not None:
         outcomes.append(_run.outcome(TaskState.DONE, retry_of=_run.retry_of))

@@ -131,6 +131,25 @@ def test_what_nobody_comes_back_to_is_lost(each_database: Database, write: Write
     assert listed(each_database)[0]["state"] == "failed"
 
 
+def test_worker_that_starts_anew_loses_only_what_it_had_in_hand(
+    each_database: Database, write: Write
+) -> None:
+    write(TaskState.RUNNING, task_id="a", n=1, worker="one@here")
+    write(TaskState.RUNNING, task_id="b", n=1, worker="one@here", put_down=True)
+    write(TaskState.RUNNING, task_id="c", n=1, worker="other@here")
+    write(TaskState.RUNNING, task_id="d", n=1, worker="one@here", same_as="refunds/7")
+    write(TaskState.RUNNING, task_id="e", n=1, worker="other@here", same_as="refunds/7")
+    at = NOON + timedelta(minutes=1)
+
+    lost = tasks.lose_overdue(
+        each_database.sessions, older_than=timedelta(seconds=59), worker="one@here", now=at
+    )
+
+    (failed,) = listed(each_database, state=TaskState.FAILED)
+    assert (lost, failed["task_id"], failed["ended_at"]) == (1, "a", at)
+    assert tasks.lose_overdue(each_database.sessions, older_than=timedelta(), now=at) == 2
+
+
 def test_history_is_kept_as_long_as_it_is_to_be_kept(each_database: Database, write: Write) -> None:
     write(TaskState.DONE)
     month = timedelta(days=30)

@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
@@ -13,7 +15,7 @@ from structlog.contextvars import bound_contextvars
 
 from infra import tasks
 from infra.db import Database, transact
-from infra.tasks import Filter, TaskState
+from infra.tasks import Filter, Outcome, TaskState
 from shop import sync
 from tests.support.fleet import Fleet
 from tests.support.processes import Child, eventually
@@ -58,6 +60,16 @@ def detail(database: Database, run_id: int) -> dict[str, Any]:
         return tasks.get(session, run_id)
 
 
+def left_by_one_killed(database: Database, *, worker: str) -> None:
+    """Write what a worker that was killed as a whole leaves behind."""
+    left = Outcome(
+        "killed", "run", "products.sync", "products", TaskState.RUNNING, n=1,
+        worker=f"{worker}@{socket.gethostname()}",
+    )  # fmt: skip
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    transact(database.sessions, lambda session: tasks.record(session, left, now=before))
+
+
 def ask_for_sync(database: Database) -> int:
     with bound_contextvars(request_id="asked-by-me"):
         return transact(database.sessions, sync.request)
@@ -78,7 +90,10 @@ def without_table(database: Database, name: str) -> Iterator[None]:
 def test_syncs_that_were_asked_for_are_written_down_and_a_failed_one_is_asked_for_anew(
     fleet: Fleet, broker: "redis.Redis", database: Database, sandbox: Sandbox
 ) -> None:
+    left_by_one_killed(database, worker="worker1-products")
     fleet.worker(("products",), concurrency=1)
+    (left,) = eventually(lambda: listed(database, state=TaskState.FAILED), timeout_s=60)
+    transact(database.sessions, lambda session: tasks.retry(session, left["id"]))
     sandbox.fault("feed", "http_500", times=1)
     first = ask_for_sync(database)
     broker.lpush("products", bell("products.sync"))
@@ -97,7 +112,8 @@ def test_syncs_that_were_asked_for_are_written_down_and_a_failed_one_is_asked_fo
     assert "feed" in failed["error"].lower()
     assert done["arguments"]["sync_id"] > first
     assert {row["state"] for row in listed(database)} == {"retried", "done"}
-    assert len(listed(database)) == 2
+    assert len(listed(database)) == 3
+    assert (left["task_id"], left["error"].split(":")[0]) == ("killed", "WorkerLost")
 
 
 def test_what_fails_or_is_killed_leaves_a_row_and_work_goes_on_without_its_history(
