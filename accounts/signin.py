@@ -1,4 +1,4 @@
-"""Signing in, a password for tokens; signing out; a new password."""
+"""Signing in, a password for tokens; signing out; what else takes a password."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,10 +13,10 @@ from accounts.families import Issued
 from accounts.passwords import Passwords
 from accounts.tables import User
 from accounts.tokens import Signing
-from accounts.users import Login
+from accounts.users import Changes, Login, Profile
 from infra import clock
-from infra.db import Database, transact
-from infra.errors import Forbidden, Unauthenticated
+from infra.db import Database, Sessions, transact
+from infra.errors import Forbidden, Invalid, Unauthenticated
 
 
 class BadCredentials(Unauthenticated):
@@ -36,6 +36,15 @@ class WrongPassword(Forbidden):
 
     def __init__(self) -> None:
         super().__init__("current_password: this is not your password.")
+
+
+class PasswordNeeded(Invalid):
+    """Whoever changes his own e-mail address has to give his password."""
+
+    code = "password_needed"
+
+    def __init__(self) -> None:
+        super().__init__("current_password: a new e-mail address takes your password.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +110,64 @@ def change_password(
     """
     with database.reads() as session:
         email = users.get(session, caller.user_id).email
+    login = _confirm(database, gate, email=email, password=current, address=address)
+    hashed = gate.passwords.hash(new)
+    transact(
+        database.sessions, lambda session: _replace(session, login, hashed, kept=caller.family_id)
+    )
+
+
+def change_own(
+    database: Database,
+    gate: Gate,
+    caller: Caller,
+    *,
+    changes: Changes,
+    current: str | None,
+    address: str,
+    sessions: Sessions,
+) -> Profile:
+    """Change a caller's own record; a new e-mail address takes his `current` password.
+
+    Who finds a session open, or has a token that was stolen, cannot make the account his own.
+
+    Raises:
+        PasswordNeeded: the address is new, and no password was given.
+        WrongPassword: `current` is not his password.
+        TooManyAttempts: this address has tried too often, or the account is locked.
+        RedisDown: attempts cannot be counted, so none is allowed.
+        UserNotFound: he has been removed meanwhile.
+        EmailTaken: another user has the address.
+        LastAdmin: nobody else could administer.
+    """
+    with database.reads() as session:
+        email = users.get(session, caller.user_id).email
+    if changes.email is None or users.normalised(changes.email) == email:
+        return transact(
+            sessions, lambda session: users.update(session, caller.user_id, changes=changes)
+        )
+    if current is None:
+        raise PasswordNeeded
+    login = _confirm(database, gate, email=email, password=current, address=address)
+
+    def change(session: Session) -> Profile:
+        if _lock(session, login) is None:
+            raise WrongPassword
+        return users.update(session, caller.user_id, changes=changes)
+
+    return transact(sessions, change)
+
+
+def _confirm(database: Database, gate: Gate, *, email: str, password: str, address: str) -> Login:
+    """Check the password of somebody who is signed in; no transaction is open meanwhile."""
+    with database.reads() as session:
         login = users.find_login(session, email=email)
     gate.attempts.check(account=email, address=address)
-    if not gate.passwords.verify(current, login.password_hash if login else None) or login is None:
+    stored = login.password_hash if login else None
+    if not gate.passwords.verify(password, stored) or login is None:
         gate.attempts.count_failure(account=email, address=address)
         raise WrongPassword
-    hashed, found = gate.passwords.hash(new), login
-    transact(
-        database.sessions, lambda session: _replace(session, found, hashed, kept=caller.family_id)
-    )
+    return login
 
 
 def _begin(session: Session, signing: Signing, login: Login, now: datetime | None) -> Issued:

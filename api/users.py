@@ -2,18 +2,26 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
+from typing import Annotated
 
 from fastapi import APIRouter, Response, status
-from pydantic import EmailStr
+from pydantic import EmailStr, Field, SecretStr
+from starlette.concurrency import run_in_threadpool
 
-from accounts import users
+from accounts import signin, users
+from accounts.attempts import TooManyAttempts
 from accounts.callers import Caller
+from accounts.passwords import MAX_LENGTH
+from accounts.signin import PasswordNeeded, WrongPassword
 from accounts.tables import Role
 from accounts.users import Changes, EmailTaken, LastAdmin, Profile, UserNotFound
 from api.auth import Password, PersonName, UserOut
 from api.bodies import Body
 from api.deps import (
+    Address,
     Admin,
+    Collaborators,
     CurrentCaller,
     Kept,
     Reads,
@@ -24,7 +32,9 @@ from api.deps import (
 )
 from api.errors import problems
 from api.paging import BadCursor, Paging
+from infra import db
 from infra.db import transact
+from infra.redis import RedisDown
 from infra.turns import LineTooLong
 
 router = APIRouter(prefix="/users", tags=["people"])
@@ -46,6 +56,10 @@ class UserChange(Body):
     name: PersonName | None = None
     role: Role | None = None
     is_disabled: bool | None = None
+    current_password: Annotated[
+        SecretStr | None,
+        Field(max_length=MAX_LENGTH, description="Your password; for a new `email` of your own."),
+    ] = None
 
     @property
     def needs_admin(self) -> bool:
@@ -54,7 +68,12 @@ class UserChange(Body):
 
     def changes(self) -> Changes:
         """Put it as the business takes it."""
-        return Changes(**self.model_dump())
+        return Changes(**self.model_dump(exclude={"current_password"}))
+
+    def password(self) -> str | None:
+        """Give the password that came with it."""
+        given = self.current_password
+        return None if given is None else given.get_secret_value()
 
 
 class UserRecord(UserOut):
@@ -106,19 +125,38 @@ def show_user(user_id: RowId, caller: CurrentCaller, reads: Reads) -> UserRecord
 
 @router.patch(
     "/{user_id}",
-    responses=problems(TokenRequired, RoleRequired, UserNotFound, EmailTaken, LastAdmin),
+    responses=problems(
+        TokenRequired,
+        RoleRequired,
+        UserNotFound,
+        EmailTaken,
+        LastAdmin,
+        PasswordNeeded,
+        WrongPassword,
+        TooManyAttempts,
+        RedisDown,
+        LineTooLong,
+    ),
 )
-def change_user(
-    user_id: RowId, body: UserChange, caller: CurrentCaller, sessions: Sessions
+async def change_user(
+    user_id: RowId,
+    body: UserChange,
+    caller: CurrentCaller,
+    kept: Kept,
+    sessions: Sessions,
+    address: Address,
 ) -> UserRecord:
-    """Change a user: yourself, or anybody for an admin."""
+    """Change a user: yourself, or anybody for an admin. A new address of your own takes a password.
+
+    As with a new password, ten wrong ones lock the account for the address they came from.
+    """
     _check_may_see(caller, user_id)
     if body.needs_admin and not caller.is_admin:
         raise RoleRequired("admin")
-    profile = transact(
-        sessions, lambda session: users.update(session, user_id, changes=body.changes())
-    )
-    return UserRecord.of(profile)
+    if caller.user_id == user_id and body.email is not None:
+        return UserRecord.of(await _change_own(kept, caller, body, sessions, address))
+    change = partial(users.update, user_id=user_id, changes=body.changes())
+    return UserRecord.of(await run_in_threadpool(transact, sessions, change))
 
 
 @router.delete(
@@ -135,3 +173,20 @@ def remove_user(user_id: RowId, caller: CurrentCaller, sessions: Sessions) -> No
 def _check_may_see(caller: Caller, user_id: int) -> None:
     if not caller.is_admin and caller.user_id != user_id:
         raise UserNotFound(user_id)
+
+
+async def _change_own(
+    kept: Collaborators, caller: Caller, body: UserChange, sessions: db.Sessions, address: str
+) -> Profile:
+    """Change oneself, with an address: checking the password takes a turn."""
+    return await kept.password_turns.take(
+        lambda: signin.change_own(
+            kept.database,
+            kept.gate,
+            caller,
+            changes=body.changes(),
+            current=body.password(),
+            address=address,
+            sessions=sessions,
+        )
+    )

@@ -33,13 +33,34 @@ def test_records_are_not_for_nobody(closed_api: Api, path: str) -> None:
     assert answer.status_code == httpx.codes.UNAUTHORIZED
 
 
-def test_user_changes_his_name_and_address(closed_api: Api, person: Person) -> None:
+def test_user_changes_his_name_and_with_his_password_his_address(
+    closed_api: Api, person: Person
+) -> None:
+    change = {"name": "Countess", "email": f"x{person.email}"}
     with closed_api.client(person.token) as client:
-        answer = client.patch(
-            f"/users/{person.id}", json={"name": "Countess", "email": f"x{person.email}"}
-        )
+        refused = [
+            client.patch(f"/users/{person.id}", json=change | said)
+            for said in ({}, {"current_password": f"not {PASSWORD}"}, {"role": "user"})
+        ]
+        same = client.patch(f"/users/{person.id}", json={"email": person.email.upper()})
+        answer = client.patch(f"/users/{person.id}", json=change | {"current_password": PASSWORD})
 
+    assert [one.json()["code"] for one in refused] == [
+        "password_needed", "wrong_password", "role_required"
+    ]  # fmt: skip
+    assert (same.status_code, same.json()["email"]) == (httpx.codes.OK, person.email)
     assert (answer.json()["name"], answer.json()["email"]) == ("Countess", f"x{person.email}")
+
+
+def test_admin_changes_anothers_address_without_a_password(
+    closed_api: Api, admin: Person, person: Person
+) -> None:
+    with closed_api.client(admin.token) as client:
+        anothers = client.patch(f"/users/{person.id}", json={"email": f"y{person.email}"})
+        own = client.patch(f"/users/{admin.id}", json={"email": f"y{admin.email}"})
+
+    assert anothers.json()["email"] == f"y{person.email}"
+    assert own.json()["code"] == "password_needed"
 
 
 @pytest.mark.parametrize("change", [{"role": "admin"}, {"is_disabled": False}])
