@@ -20,7 +20,7 @@ from infra.errors import AppError
 from infra.fanout import Fanout
 from infra.metrics import exported
 from infra.streams import Streams
-from shop import backlog
+from shop import backlog, held
 from workers import counters
 from workers.queues import NAMES, Sources, consumers, find_consumption, measure_all
 from workers.topics import TOPICS
@@ -99,7 +99,7 @@ def _of_work(kept: Collaborators) -> Iterator[Metric]:
     with kept.database.reads() as session:
         now, pauses = clock.now(session), queues.list_pauses(session)
         due, unknown = measure_all(session), backlog.count_unknown(session)
-        failed = tasks.count_failed(session)
+        waiting, failed = held.count(session), tasks.count_failed(session)
     paused = _gauge("queue_paused", "1 for a queue that is paused", "queue")
     for name in NAMES:
         paused.add_metric([name], float(name in pauses))
@@ -109,7 +109,10 @@ def _of_work(kept: Collaborators) -> Iterator[Metric]:
         age = now - item.oldest_at if item.oldest_at else None
         rows.add_metric([item.task], item.rows)
         oldest.add_metric([item.task], age.total_seconds() if age else 0.0)
-    yield from (paused, rows, oldest)
+    for_people = _gauge("payments_held", "Charges and refunds that wait for a person", "what")
+    for what, count in waiting.items():
+        for_people.add_metric([what], count)
+    yield from (paused, rows, oldest, for_people)
     yield _single("payments_unknown", "Payments of which nobody knows the outcome", unknown)
     yield _single("tasks_failed", "Failed tasks that wait for a person", failed)
 

@@ -16,6 +16,7 @@ from api.orders import MOST_LINES, Item, LineOut, OrderId, OrderOut, add_up, ter
 from api.refunds import RefundOut
 from infra import db
 from shop import amendment, cancellation, checkout, locks, orders, timeline
+from shop.held import HeldKind
 from shop.orders import OrderStatus
 from shop.payments import AttemptState
 from shop.stock import OutOfStock
@@ -94,11 +95,30 @@ class RefundStepOut(RefundOut):
     key: str
 
 
+class HeldOut(BaseModel):
+    """A charge or a refund that no run could find out about: a person must decide."""
+
+    what: HeldKind
+    order_id: int
+    refund_id: int | None
+    key: str
+    amount: float
+    currency: str
+    asked_at: datetime
+    held_since: datetime
+    reason: str | None
+
+
 class TimelineOut(BaseModel):
-    """Everything that happened to an order, each list in the order it happened."""
+    """Everything that happened to an order, each list in the order it happened.
+
+    `reason` says why the newest charge was declined, failed or is in doubt, in the gateway's word.
+    """
 
     order_id: int
     status: OrderStatus
+    reason: str | None
+    held: list[HeldOut]
     request: RequestOut
     attempts: list[AttemptOut]
     refunds: list[RefundStepOut]

@@ -24,7 +24,10 @@ class Started(BaseModel):
 
 
 class PaymentOut(BaseModel):
-    """The payment of one order, with what is known of its newest charge."""
+    """The payment of one order, with what is known of its newest charge.
+
+    `reason` says why it was declined or is in doubt; `held_since`, since when a person must decide.
+    """
 
     id: int
     order_id: int
@@ -39,6 +42,7 @@ class PaymentOut(BaseModel):
     version: int
     created_at: datetime
     updated_at: datetime
+    held_since: datetime | None
 
 
 @router.get("/start", status_code=status.HTTP_202_ACCEPTED, deprecated=True)
@@ -59,6 +63,6 @@ def get_payment(
 ) -> dict[str, Any]:
     """Show one of your payments as it is now."""
     with reads() as session:
-        return payments.get(
+        return payments.show(
             session, payment_id, user_id=None if caller.is_operator else caller.user_id
         )

@@ -52,7 +52,7 @@ class RefundIn(Body):
 
 
 class RefundOut(BaseModel):
-    """A refund as it is now."""
+    """A refund as it is now; `held_since` says since when a person must decide about it."""
 
     id: int
     order_id: int
@@ -65,6 +65,7 @@ class RefundOut(BaseModel):
     version: int
     created_at: datetime
     updated_at: datetime
+    held_since: datetime | None
 
 
 @router.post(

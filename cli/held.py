@@ -2,22 +2,25 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from cli.output import AsJson, show_json, show_rows
+from cli.running import settings_of_run
 from infra.errors import Invalid
-from infra.settings import load_settings
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from shop.by_hand import Found, NotMade
 
+T = TypeVar("T")
 OrderId = Annotated[int, typer.Argument(metavar="ORDER", help="The order's id.", min=1)]
 RefundId = Annotated[int, typer.Argument(metavar="REFUND", help="The refund's id.", min=1)]
 Reason = Annotated[str, typer.Option(help="How you know; it is kept in the order's timeline.")]
 _LONGEST = 100
+_SHOWN = ("what", "order_id", "refund_id", "key", "amount", "currency", "held_since", "reason")
 
 
 class OneOfBoth(Invalid):
@@ -38,32 +41,27 @@ class ReasonNeeded(Invalid):
         super().__init__("Say with --reason how you know.")
 
 
-def held() -> None:
+def held(as_json: AsJson = False) -> None:
     """List the charges and refunds that no run can settle; ends with 1 when there are any."""
     # Slow to import, and every other command does without.
     from infra.db import open_database  # noqa: PLC0415
-    from shop import by_hand, money  # noqa: PLC0415
+    from shop import held as waiting  # noqa: PLC0415
 
-    database = open_database(load_settings().database)
-    with database.reads() as session:
-        found = by_hand.list_held(session)
-    for it in found:
-        typer.echo(
-            f"{it.what} {it.number}\torder {it.order_id}\t{it.key}\t"
-            f"{money.to_number(it.amount_minor):.2f} {it.currency}\t"
-            f"since {it.since:%Y-%m-%d %H:%M:%S} UTC\t{it.reason or ''}"
-        )
-    if found:
+    with open_database(settings_of_run().database).reads() as session:
+        rows = [it.public() for it in waiting.list_all(session)]
+    shown = rows if as_json else [_row(row) for row in rows]
+    show_rows(shown, _SHOWN, as_json=as_json, none="Nothing waits for a person.")
+    if rows:
         raise typer.Exit(1)
-    typer.echo("Nothing waits for a person.")
 
 
-def ask(order_id: OrderId) -> None:
+def ask(order_id: OrderId, as_json: AsJson = False) -> None:
     """Have the gateway asked once more about what is held of an order."""
     from shop import by_hand  # noqa: PLC0415 - as above
 
     _change("ask", f"orders/{order_id}", lambda session: by_hand.ask_again(session, order_id))
-    typer.echo(f"The gateway will be asked about order {order_id} within seconds.")
+    said = f"The gateway will be asked about order {order_id} within seconds."
+    _tell(said, {"order_id": order_id, "status": "asked"}, as_json=as_json)
 
 
 def settle(
@@ -73,18 +71,21 @@ def settle(
         bool, typer.Option("--not-charged", help="It was not, and never will be.")
     ] = False,
     reason: Reason = "",
+    as_json: AsJson = False,
 ) -> None:
     """Say whether an order that is held was charged, when you have made sure at the gateway."""
-    from shop import by_hand  # noqa: PLC0415 - as above
+    from shop import by_hand, orders  # noqa: PLC0415 - as above
 
     answer = _answer(charged, not_charged, reason, names=("--charged", "--not-charged"))
-    delay = timedelta(seconds=load_settings().fulfilment_delay_s)
-    _change(
-        "settle",
-        f"orders/{order_id}",
-        lambda session: by_hand.settle_charge(session, order_id, answer, fulfilment_delay=delay),
-    )
-    typer.echo(f"Order {order_id} is {'paid' if charged else 'not paid, and has ended'}.")
+    delay = timedelta(seconds=settings_of_run().fulfilment_delay_s)
+
+    def work(session: "Session") -> dict[str, Any]:
+        by_hand.settle_charge(session, order_id, answer, fulfilment_delay=delay)
+        return orders.get(session, order_id, user_id=None)
+
+    order = _change("settle", f"orders/{order_id}", work)
+    said = f"Order {order_id} is {'paid' if charged else 'not paid, and has ended'}."
+    _tell(said, {"order_id": order_id, "status": order["status"]}, as_json=as_json)
 
 
 def settle_refund(
@@ -94,6 +95,7 @@ def settle_refund(
         bool, typer.Option("--not-made", help="It did not, and never will under this key.")
     ] = False,
     reason: Reason = "",
+    as_json: AsJson = False,
 ) -> None:
     """Say whether a refund that is held was made, when you have made sure at the gateway."""
     from shop import by_hand  # noqa: PLC0415 - as above
@@ -104,7 +106,17 @@ def settle_refund(
         f"refunds/{refund_id}",
         lambda session: by_hand.settle_refund(session, refund_id, answer),
     )
-    typer.echo(f"Refund {refund_id} has {'been made' if made else 'not been made'}.")
+    said = f"Refund {refund_id} has {'been made' if made else 'not been made'}."
+    status = "succeeded" if made else "failed"
+    _tell(said, {"refund_id": refund_id, "status": status}, as_json=as_json)
+
+
+def _row(held_now: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **held_now,
+        "amount": f"{held_now['amount']:.2f}",
+        "held_since": f"{held_now['held_since']:%Y-%m-%d %H:%M:%S} UTC",
+    }
 
 
 def _answer(
@@ -123,11 +135,19 @@ def _answer(
     return NotMade(reason.strip()) if is_not_made else Found(gateway_id, reason.strip())
 
 
-def _change(command: str, subject: str, work: "Callable[[Session], None]") -> None:
+def _change(command: str, subject: str, work: "Callable[[Session], T]") -> T:
     from accounts.audit import Doing, audited  # noqa: PLC0415 - as above
     from infra.db import open_database, transact  # noqa: PLC0415 - as above
 
-    database = open_database(load_settings().database)
+    database = open_database(settings_of_run().database)
     doing = Doing(user_id=None, action=f"tradepost payments {command}", subject=subject)
-    transact(audited(database.sessions, doing), work)
+    done = transact(audited(database.sessions, doing), work)
     database.engine.dispose()
+    return done
+
+
+def _tell(said: str, document: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        show_json(document)
+    else:
+        typer.echo(said)

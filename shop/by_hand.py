@@ -56,20 +56,6 @@ class RefundNotFound(NotFound):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A charge or a refund that is held for a person; `number` is its order's or its own id."""
-
-    what: str
-    number: int
-    order_id: int
-    key: str
-    amount_minor: int
-    currency: str
-    since: datetime
-    reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Found:
     """A person has found it at the gateway, under this id."""
 
@@ -82,23 +68,6 @@ class NotMade:
     """A person has made sure that it never was, and never will be."""
 
     reason: str
-
-
-def list_held(session: Session) -> list[Held]:
-    """List what waits for a person, oldest first."""
-    attempt, payment = Attempt.__table__.c, Payment.__table__.c
-    charges = session.execute(
-        sa.select(Attempt.__table__, payment.amount_minor, payment.currency)
-        .join(Payment, payment.order_id == attempt.order_id)
-        .where(attempt.state == AttemptState.NEEDS_HUMAN, payment.due_at.is_(None))
-    )
-    held = [_held("order", row["order_id"], row) for row in charges.mappings()]
-    refund = Refund.__table__
-    given_up = sa.select(refund).where(
-        refund.c.state == RefundState.UNKNOWN, refund.c.due_at.is_(None)
-    )
-    held += [_held("refund", row["id"], row) for row in session.execute(given_up).mappings()]
-    return sorted(held, key=lambda it: it.since)
 
 
 def ask_again(session: Session, order_id: int, *, now: datetime | None = None) -> None:
@@ -182,19 +151,6 @@ def settle_refund(
     else:
         changes = repayments.fail(refund, answer.reason)
     outbox.record(session, [*changes, *repayments.go_on(session, [order_id], at=at)])
-
-
-def _held(what: str, number: int, row: Row) -> Held:
-    return Held(
-        what,
-        number,
-        row["order_id"],
-        row["key"],
-        row["amount_minor"],
-        row["currency"],
-        row["created_at"],
-        row["reason"],
-    )
 
 
 def _is_held(locked: LockedOrder) -> bool:

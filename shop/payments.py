@@ -15,7 +15,7 @@ from infra import clock, trace
 from infra.db import Base, BigId, LongText, Row, UtcDateTime, binary_string
 from infra.errors import NotFound
 from infra.outbox import Change
-from infra.rows import among, table_of
+from infra.rows import among, insert_rows, table_of
 from shop import money
 from shop.events import PAYMENTS
 from shop.payloads import PaymentData
@@ -119,22 +119,21 @@ class PaymentNotFound(NotFound):
 def open_for(session: Session, order: Row, *, gateway: str, token: str) -> None:
     """Make an order's payment due now."""
     now = clock.now(session)
-    session.execute(
-        sa.insert(Payment.__table__).values(  # type: ignore[arg-type] # declared as FromClause
-            order_id=order["id"],
-            user_id=order["user_id"],
-            gateway=gateway,
-            amount_minor=order["total_minor"],
-            currency=order["currency"],
-            token=token,
-            state=PaymentState.DUE,
-            due_at=now,
-            tries=0,
-            version=0,
-            created_at=now,
-            updated_at=now,
-        )
-    )
+    payment = {
+        "order_id": order["id"],
+        "user_id": order["user_id"],
+        "gateway": gateway,
+        "amount_minor": order["total_minor"],
+        "currency": order["currency"],
+        "token": token,
+        "state": PaymentState.DUE.value,
+        "due_at": now,
+        "tries": 0,
+        "version": 0,
+        "created_at": now,
+        "updated_at": now,
+    }
+    insert_rows(session, table_of(Payment), [payment])
 
 
 def lock(session: Session, order_ids: Sequence[int]) -> None:
@@ -144,7 +143,7 @@ def lock(session: Session, order_ids: Sequence[int]) -> None:
 
 
 def get(session: Session, payment_id: int, *, user_id: int | None) -> dict[str, Any]:
-    """Read a payment as the API shows it; with a `user_id`, only if it is that person's.
+    """Read a payment as subscribers see it; with a `user_id`, only if it is that person's.
 
     Raises:
         PaymentNotFound: it does not exist, or is another's.
@@ -153,6 +152,18 @@ def get(session: Session, payment_id: int, *, user_id: int | None) -> dict[str, 
     if payment is None or (user_id is not None and payment.user_id != user_id):
         raise PaymentNotFound(payment_id)
     return _public_all(session, [payment_id])[0]
+
+
+def show(session: Session, payment_id: int, *, user_id: int | None) -> dict[str, Any]:
+    """Read a payment as the API shows it: also since when it waits for a person, if it does.
+
+    Raises:
+        PaymentNotFound: it does not exist, or is another's.
+    """
+    found = get(session, payment_id, user_id=user_id)
+    payment = session.get_one(Payment, payment_id)
+    is_held = found["outcome"] == AttemptState.NEEDS_HUMAN and payment.due_at is None
+    return {**found, "held_since": payment.updated_at if is_held else None}
 
 
 def changes(session: Session, payment_ids: Sequence[int], *, kind: str) -> list[Change]:

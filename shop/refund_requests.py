@@ -117,7 +117,7 @@ def request(
         raise OrderNotPaid(order_id, locked.status)
     at = now or clock.now(session)
     if made := _find_made(captured, wanted, idempotency_key, at=at):
-        return refunds.public(made)
+        return refunds.shown(made)
     amount = captured.left_minor if wanted.amount_minor is None else wanted.amount_minor
     if not 0 < amount <= captured.left_minor:
         raise RefundTooLarge(captured.left_minor)
@@ -133,7 +133,7 @@ def request(
     refund = refunds.add(session, captured, wish, at=at)
     if is_whole:
         _end_order(session, locked, at=at)
-    return refunds.public(refund)
+    return refunds.shown(refund)
 
 
 def request_again(
@@ -162,7 +162,7 @@ def list_of(session: Session, order_id: int, *, user_id: int | None) -> list[dic
     """
     orders.get(session, order_id, user_id=user_id)
     made = sa.select(Refund).where(Refund.order_id == order_id).order_by(Refund.id.desc())
-    return [refunds.public(refund) for refund in session.scalars(made)]
+    return [refunds.shown(refund) for refund in session.scalars(made)]
 
 
 def _find_first(captured: Captured, wanted: RefundRequest, key: str) -> Refund | None:

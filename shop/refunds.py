@@ -50,6 +50,7 @@ class Refund(Base):
     __table_args__ = (
         sa.UniqueConstraint("attempt_id", "n"),
         sa.Index(None, "due_at", "id"),
+        sa.Index(None, "state", "due_at"),
         sa.Index(None, "order_id", "idempotency_key", unique=True),
     )
 
@@ -201,3 +202,9 @@ def public(refund: Refund) -> dict[str, Any]:
         "updated_at": refund.updated_at,
     }
     return cast("dict[str, Any]", shown)
+
+
+def shown(refund: Refund) -> dict[str, Any]:
+    """Show a refund as the API does: also since when it waits for a person, if it does."""
+    is_held = refund.state == RefundState.UNKNOWN and refund.due_at is None
+    return {**public(refund), "held_since": refund.updated_at if is_held else None}

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from infra.db import Row
 from infra.outbox import Event
-from shop import money, orders, refunds
+from shop import held, money, orders, refunds
 from shop.events import ORDERS, PAYMENTS
 from shop.gateway_calls import GatewayCall, Operation
 from shop.orders import Order
@@ -40,9 +40,11 @@ def get(session: Session, order_id: int, *, user_id: int | None) -> dict[str, An
     return {
         "order_id": order_id,
         "status": order["status"],
+        "reason": attempts[-1]["reason"] if attempts else None,
+        "held": [it.public() for it in held.list_all(session, order_id=order_id)],
         "request": _request(session, order_id),
         "attempts": [_attempt(row) for row in attempts],
-        "refunds": [{**refunds.public(it), "key": it.key} for it in given_back],
+        "refunds": [{**refunds.shown(it), "key": it.key} for it in given_back],
         "gateway_calls": sorted(calls, key=lambda call: call["started_at"]),
         "events": list(_events(session, order_id, [refund.id for refund in given_back])),
     }

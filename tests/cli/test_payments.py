@@ -49,13 +49,16 @@ def test_what_is_held_is_settled_by_hand_and_written_down(
         shop.claim(now=NOON + n * LEASE)
     said = ["--charged", "ch_9", "--reason", "seen"]
 
-    listed = _payments(env, "held")
-    settled = _payments(env, "settle", str(order_id), *said)
-    again = _payments(env, "settle", str(order_id), *said)
+    listed, told = _payments(env, "held", "--json"), _payments(env, "held")
+    settled = _payments(env, "settle", str(order_id), *said, "--json")
+    again = _payments(env, "settle", str(order_id), *said, "--json")
 
-    assert (listed.returncode, listed.stdout.split("\t")[0]) == (1, f"order {order_id}")
+    (held,) = json.loads(listed.stdout)
+    assert (listed.returncode, held["what"], held["order_id"]) == (1, "charge", order_id)
+    assert (told.returncode, f"{order_id}:1" in told.stdout) == (1, True)
     assert (settled.returncode, shop.status(order_id)) == (0, "paid")
-    assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+    assert json.loads(settled.stdout) == {"order_id": order_id, "status": "paid"}
+    assert (again.returncode, again.stdout, again.stderr.count("\n")) == (1, "", 1)
     with sqlite_database.reads() as session:
         (entry,) = audit.list_entries(session, below=None, limit=9)
     assert (entry.action, entry.subject) == ("tradepost payments settle", f"orders/{order_id}")

@@ -6,10 +6,12 @@ import orjson
 import pytest
 
 from infra.db import Database, transact
-from shop import by_hand, webhooks
-from shop.by_hand import Found, Held, IdTaken, NotHeld, NotMade
+from shop import by_hand, payments, webhooks
+from shop import held as waiting
+from shop.by_hand import Found, IdTaken, NotHeld, NotMade
 from shop.gateways.notices import Notice, Subject
 from shop.gateways.protocol import ChargeRequest, RefundRequest, Unknown
+from shop.held import Held
 from shop.outcomes import HUMAN_AFTER
 from shop.repayments import AFTER_REFUSALS, LEASE, MOST_TRIES
 from tests.shop.stage import NOON, Level, Shop
@@ -59,11 +61,30 @@ def test_what_is_held_is_listed(shop: Shop, held: int, held_refund: int) -> None
 
     found = _held(shop)
 
-    assert [(it.what, it.number, it.order_id, it.key, it.amount_minor) for it in found] == [
-        ("order", held, held, f"{held}:1", 12000),
-        ("refund", refund.id, held_refund, refund.key, 6000),
+    assert [(it.what, it.order_id, it.refund_id, it.key, it.amount_minor) for it in found] == [
+        ("refund", held_refund, refund.id, refund.key, 6000),
+        ("charge", held, None, f"{held}:1", 12000),
     ]
-    assert found[0].reason == "ReadTimeout"
+    assert [it.held_since for it in found] == [NOON + MOST_TRIES * LEASE, LATER]
+    assert found[1].reason == "ReadTimeout"
+    with shop.database.reads() as session:
+        assert waiting.count(session) == {"charge": 1, "refund": 1}
+
+
+def test_an_order_tells_what_of_it_is_held_and_since_when(
+    shop: Shop, held: int, held_refund: int
+) -> None:
+    since = NOON + MOST_TRIES * LEASE
+
+    charged, refunded = shop.timeline(held), shop.timeline(held_refund)
+
+    assert [(it["what"], it["held_since"]) for it in charged["held"]] == [("charge", LATER)]
+    assert [(it["what"], it["held_since"]) for it in refunded["held"]] == [("refund", since)]
+    assert (charged["reason"], refunded["reason"]) == ("ReadTimeout", None)
+    assert [it["held_since"] for it in refunded["refunds"]] == [since]
+    with shop.database.reads() as session:
+        shown = payments.show(session, shop.payment(held).id, user_id=None)
+    assert (shown["outcome"], shown["held_since"]) == ("needs_human", LATER)
 
 
 def test_an_order_whose_charge_was_found_is_paid_and_delivered(
@@ -201,7 +222,7 @@ def _request_of(shop: Shop, order_id: int) -> ChargeRequest:
 
 def _held(shop: Shop) -> list[Held]:
     with shop.database.reads() as session:
-        return by_hand.list_held(session)
+        return waiting.list_all(session)
 
 
 def _settle_charge(shop: Shop, order_id: int, answer: Found | NotMade) -> None:

@@ -8,7 +8,7 @@ import { useSession } from "../app/session";
 import { useToast } from "../app/toasts";
 import { Failure, PageHead, Shown } from "../ui/states";
 import { Ago, Money, Status } from "../ui/text";
-import { cancelOrder, explain, explainReason, useOrder, useTimeline } from "./orders";
+import { cancelOrder, explain, explainPayment, useOrder, useTimeline } from "./orders";
 import { RefundDialog } from "./RefundDialog";
 import { Steps } from "./Steps";
 
@@ -20,7 +20,7 @@ export function OrderPage() {
 
 function Receipt({ order }: { order: Order }) {
   const timeline = useTimeline(order.id);
-  const reason = timeline.data?.attempts.at(-1)?.reason;
+  const reason = timeline.data && explainPayment(order.status, timeline.data);
   return (
     <>
       <PageHead title={`Order #${order.id}`} lead={<>Placed <Ago time={order.created_at} /></>}>
@@ -33,7 +33,7 @@ function Receipt({ order }: { order: Order }) {
               <Status name={order.status} />
             </p>
             <p className="mb-0 text-secondary">
-              {explain(order.status)} {order.status === "payment_failed" && reason && explainReason(reason)}
+              {reason} {explain(order.status)}
             </p>
           </section>
           <section className="panel panel-flush table-scroll" aria-label="Goods">

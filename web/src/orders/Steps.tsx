@@ -41,7 +41,7 @@ export function stepsOf(timeline: Timeline): Step[] {
     ...timeline.refunds.map((refund) => ({
       key: `r${refund.id}`,
       time: refund.updated_at,
-      title: `Refund ${inWords(refund.status).toLowerCase()}`,
+      title: refund.held_since ? "Refund held for a person to look at" : `Refund ${inWords(refund.status).toLowerCase()}`,
       detail: (
         <>
           {formatMoney(refund.amount, refund.currency)}

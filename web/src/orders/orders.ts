@@ -61,7 +61,7 @@ const EXPLAINED: Record<OrderStatus, string> = {
   payment_unknown: "The bank's answer was lost. The gateway is asked until it is known; nothing is charged twice.",
   paid: "The payment is in. The goods leave in a moment.",
   completed: "Paid, and the goods are on their way.",
-  payment_failed: "The payment was declined. Nothing was charged, and the goods are free again.",
+  payment_failed: "Nothing was charged, and the goods are free again.",
   expired: "The payment did not come in time. The goods are free again.",
   cancelled: "The order was cancelled before it was paid.",
   refunding: "The money is on its way back.",
@@ -73,11 +73,21 @@ export function explain(status: OrderStatus): string {
 }
 
 const REASONS: Record<string, string> = {
-  card_declined: "The bank declined the card.",
-  generic_decline: "The bank declined the card and gave no reason.",
+  authentication_required: "The bank wants the card's owner to confirm, which cannot be done here.",
+  card_declined: "The bank gave no reason.",
+  generic_decline: "The bank gave no reason.",
   insufficient_funds: "There is not enough money on the card.",
   expired_card: "The card has expired.",
+  incorrect_cvc: "The card's security code is wrong.",
+  unknown_token: "No such card is known.",
 };
+
+/** Why an order was not paid, or is in doubt for so long that a person has to find out. */
+export function explainPayment(status: OrderStatus, timeline: Timeline): string | null {
+  if (timeline.held.length > 0) return "The gateway does not say whether the money moved: a person is finding out.";
+  if (status !== "payment_failed" || !timeline.reason) return null;
+  return timeline.attempts.at(-1)?.state === "declined" ? `The card was declined. ${explainReason(timeline.reason)}` : explainReason(timeline.reason);
+}
 
 export function explainReason(reason: string): string {
   return REASONS[reason] ?? `Reason: ${reason.replaceAll("_", " ")}.`;
