@@ -18,6 +18,7 @@ from api.market_status import budget_of
 from api.paging import Paging
 from infra import redis
 from infra.asking import Asking
+from infra.budget import Lane
 from infra.companion import beside
 from infra.entries import Entry
 from infra.errors import Invalid
@@ -59,7 +60,12 @@ async def serving(app: FastAPI) -> AsyncIterator[None]:
     kept: Collaborators = app.state.collaborators
     client = redis.connect_async(kept.settings.cache, timeout_s=_REDIS_TIMEOUT_S)
     asking = Asking(client, name=DOMAIN, ring=lambda: ring(refresh))
-    market = Market(asking=asking, reads=kept.database.reads)
+    budget = budget_of(kept.settings, kept.cache)
+    market = Market(
+        asking=asking,
+        reads=kept.database.reads,
+        find_wait_s=partial(budget.wait_s, Lane.INTERACTIVE),
+    )
 
     def hear(entry: Entry) -> None:
         if entry.type in _QUOTES and is_quote(entry.data, of=entry.subject):
@@ -67,11 +73,7 @@ async def serving(app: FastAPI) -> AsyncIterator[None]:
 
     app.state.market = market
     app.state.entry_listeners = (*getattr(app.state, "entry_listeners", ()), hear)
-    provider = partial(
-        look_at_provider,
-        budget_of(kept.settings, kept.cache),
-        Refusals(kept.cache, name=DOMAIN),
-    )
+    provider = partial(look_at_provider, budget, Refusals(kept.cache, name=DOMAIN))
     try:
         async with beside(asking.listen()), beside(market.follow_hours()):
             with exported(provider):

@@ -33,9 +33,10 @@ _TAKE = (
     + """
 local minute_ms, second_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local per_minute, per_second = tonumber(ARGV[4]), tonumber(ARGV[5])
-local unknown_gap_ms, lane = tonumber(ARGV[6]), ARGV[7]
+local unknown_gap_ms, lane, only_looks = tonumber(ARGV[6]), ARGV[7], ARGV[8] == 'look'
 local newest = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
 if state('since') == 0 or (newest and tonumber(newest) > now + 5000) then
+  if only_looks then return 0 end
   redis.call('DEL', KEYS[1], KEYS[2])
   redis.call('HSET', KEYS[2], 'since', now)
   newest = false
@@ -53,7 +54,7 @@ keep_below(per_second, second_ms)
 if now - state('since') < minute_ms and newest then
   wait = math.max(wait, newest + unknown_gap_ms - now)
 end
-if wait > 0 then return math.ceil(wait) end
+if wait > 0 or only_looks then return math.max(0, math.ceil(wait)) end
 local n = redis.call('HINCRBY', KEYS[2], 'granted', 1)
 redis.call('HINCRBY', KEYS[2], 'granted:' .. lane, 1)
 for _, log in ipairs({KEYS[1], KEYS[3]}) do
@@ -170,17 +171,15 @@ class CallBudget:
         Raises:
             RedisDown: nobody knows what is left, so nothing may be called.
         """
-        numbers = (
-            MINUTE_MS,
-            SECOND_MS,
-            self.limits.share(lane),
-            self.limits.per_second,
-            self.limits.gap_ms(lane),
-        )
-        keys = [*self._keys, self._log_of(lane)]
-        with translated():
-            wait_ms = self._take(keys=keys, args=(_text(now_ms), *numbers, lane.value))
-        return int(wait_ms) / 1000
+        return self._judge(lane, "take", now_ms)
+
+    def wait_s(self, lane: Lane, *, now_ms: int | None = None) -> float:
+        """Tell how long a lane would have to wait for a call now, without spending any.
+
+        Raises:
+            RedisDown: nobody knows.
+        """
+        return self._judge(lane, "look", now_ms)
 
     def pause(
         self, *, told_s: float | None = None, reason: str = "", now_ms: int | None = None
@@ -235,6 +234,19 @@ class CallBudget:
             paused_s=paused_ms / 1000,
             reason=(state.get("reason") or None) if paused_ms > 0 else None,
         )
+
+    def _judge(self, lane: Lane, what: str, now_ms: int | None) -> float:
+        numbers = (
+            MINUTE_MS,
+            SECOND_MS,
+            self.limits.share(lane),
+            self.limits.per_second,
+            self.limits.gap_ms(lane),
+        )
+        keys = [*self._keys, self._log_of(lane)]
+        with translated():
+            wait_ms = self._take(keys=keys, args=(_text(now_ms), *numbers, lane.value, what))
+        return int(wait_ms) / 1000
 
     def _log_of(self, lane: Lane) -> str:
         return f"{self._keys[0]}:{lane}"

@@ -39,12 +39,15 @@ class NewsFound:
 class Market:
     """What one process needs to answer questions about the market."""
 
-    def __init__(self, *, asking: Asking, reads: Sessions) -> None:
+    def __init__(
+        self, *, asking: Asking, reads: Sessions, find_wait_s: Callable[[], float]
+    ) -> None:
+        """Take what it works with; `find_wait_s` tells how long the budget allows no call."""
         self.hours = Hours()
         self.board = QuoteBoard(self.hours)
         self.asking = asking
         self._reads = reads
-        self._reading = Reading(asking=asking, reads=reads)
+        self._reading = Reading(asking=asking, reads=reads, find_wait_s=find_wait_s)
         self._notes: set[asyncio.Task[None]] = set()
 
     def find_quote(self, symbol: str, *, max_age_s: float | None = None) -> Ready | None:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import ceil
 
 from sqlalchemy.orm import Session
 
@@ -18,7 +19,8 @@ from infra.redis import RedisDown
 from market import freshness
 from market.cached import is_answer
 from market.documents import Document, parse_instant
-from market.outcomes import failure_of
+from market.outcomes import describe, failure_of
+from market.upstream import OverBudget
 from market.wants import Want
 
 NEW_A_MINUTE = 10
@@ -78,9 +80,13 @@ class _Look:
 class Reading:
     """Answers questions for one process; the same question at the same time is worked on once."""
 
-    def __init__(self, *, asking: Asking, reads: Sessions) -> None:
+    def __init__(
+        self, *, asking: Asking, reads: Sessions, find_wait_s: Callable[[], float]
+    ) -> None:
+        """Take what it works with; `find_wait_s` tells how long the budget allows no call."""
         self._asking = asking
         self._reads = reads
+        self._find_wait_s = find_wait_s
         self._looks: Flights[_Look] = Flights()
         self._asks: Flights[Outcome | None] = Flights()
         self._reads_again: Flights[Document | None] = Flights()
@@ -146,13 +152,27 @@ class Reading:
             want.text, lambda: self._asking.ask(want.text, timeout_s=freshness.ASKER_WAITS_S)
         )
         if outcome is None:
-            raise MarketTimedOut
+            outcome = await self._explain_delay()
         if failure := failure_of(outcome, subject=want.subject):
             raise failure
         refreshed = await self._reads_again.join(want.text, lambda: self._read_again(question))
         if refreshed is None:
             raise MarketTimedOut
         return Found(refreshed, stale=False)
+
+    async def _explain_delay(self) -> Outcome:
+        """Tell whether it is the budget that lets a crowd wait.
+
+        Raises:
+            MarketTimedOut: it is not, as far as anybody knows.
+        """
+        try:
+            wait_s = await asyncio.to_thread(self._find_wait_s)
+        except RedisDown:
+            wait_s = 0.0
+        if wait_s <= 0:
+            raise MarketTimedOut
+        return describe(OverBudget(retry_after_s=ceil(wait_s)))
 
     async def _read_again(self, question: Question) -> Document | None:
         """Read what a refresh has just left; the cache may have been flushed since."""

@@ -16,6 +16,7 @@ from market import news
 from market.drain import drain
 from market.models import Quote
 from market.news import Span
+from market.outcomes import MarketUnavailable
 from market.questions import Market
 from market.reading import MarketTimedOut, TooManyNewSymbols
 from market.refresh import Desk
@@ -35,13 +36,15 @@ async def make_market(
     """Builds what one API process has; ringing runs the worker's work on the spot."""
     opened: list[tuple[asyncio.Task[None], redis.AsyncClient]] = []
 
-    async def make(ring: Callable[[], object] = lambda: drain(desk)) -> Market:
+    async def make(
+        ring: Callable[[], object] = lambda: drain(desk), *, budget_waits_s: float = 0.0
+    ) -> Market:
         client = redis.connect_async(valkey.url(2), timeout_s=1)
         others = count_ears(valkey)  # an API that other tests share listens too
         asking = Asking(client, name="market", ring=lambda: void(ring()))
         opened.append((asyncio.create_task(asking.listen()), client))
         await asyncio.to_thread(eventually, lambda: count_ears(valkey) > others)
-        return Market(asking=asking, reads=database.reads)
+        return Market(asking=asking, reads=database.reads, find_wait_s=lambda: budget_waits_s)
 
     yield make
     for listening, client in opened:
@@ -193,10 +196,15 @@ async def test_with_nothing_stored_a_failure_says_when_to_come_again(
 async def test_when_no_worker_comes_the_asker_is_not_kept_for_ever(
     make_market: Callable[..., Awaitable[Market]],
 ) -> None:
-    market = await make_market(ring=lambda: None)
+    late = await make_market(ring=lambda: None)
+    poor = await make_market(ring=lambda: None, budget_waits_s=6.2)
 
-    with pytest.raises(MarketTimedOut):
-        await quote(market)
+    asked = (quote(late), quote(poor))
+    timed_out, over_budget = list(await asyncio.gather(*asked, return_exceptions=True))
+
+    assert isinstance(timed_out, MarketTimedOut)
+    assert isinstance(over_budget, MarketUnavailable)
+    assert (over_budget.extra["reason"], over_budget.retry_after_s) == ("over_budget", 7)
 
 
 async def test_without_redis_the_stored_answer_is_stale(market: Market, valkey: Valkey) -> None:
