@@ -44,8 +44,10 @@ def make_plan(settings: Settings, folder: RunFolder) -> Plan:
     Raises:
         NoRedisServer: Redis is to run here, and there is no program for it.
     """
-    redis_port, *others = pick_free(4)
-    ports = StandInPorts(*others)
+    # Products keep the addresses of their pictures, so the feed stays where it was.
+    feed_port = folder.kept_port("feed_port")
+    redis_port, gateway_port, finnhub_port = [it for it in pick_free(4) if it != feed_port][:3]
+    ports = StandInPorts(gateway_port, finnhub_port, feed_port)
     simulated = _simulated(settings, ports)
     resolved = settings.model_copy(
         update={**_decided(settings, folder, redis_port=redis_port), **simulated}

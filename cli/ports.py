@@ -36,6 +36,15 @@ def require_free(host: str, port: int, *, setting: str) -> None:
         raise PortTaken(host=host, port=port, setting=setting, reason=reason) from error
 
 
+def is_free(port: int) -> bool:
+    """Tell whether a server could listen on the port on loopback now."""
+    try:
+        _listen("127.0.0.1", port).close()
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
 def pick_free(count: int) -> list[int]:
     """Find `count` different ports that are free on loopback now."""
     with ExitStack() as held:

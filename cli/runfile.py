@@ -1,4 +1,4 @@
-"""What a data folder knows of the run that uses it: the lock, `run.json`, and kept secrets."""
+"""What a data folder knows of the run that uses it: the lock, `run.json`, and what is kept."""
 
 import fcntl
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cli.ports import is_free, pick_free
 from infra.errors import AppError
 
 
@@ -94,6 +95,16 @@ class RunFolder:
             draft.write_text(secrets.token_urlsafe(32))
             draft.replace(file)
         return file.read_text().strip()
+
+    def kept_port(self, name: str) -> int:
+        """Give the port kept in the folder under this name while it is free, else keep another."""
+        file = self.path / name
+        kept = file.read_text().strip() if file.exists() else ""
+        if kept.isdecimal() and int(kept) and is_free(int(kept)):
+            return int(kept)
+        (port,) = pick_free(1)
+        file.write_text(f"{port}\n")
+        return port
 
     @property
     def _file(self) -> Path:

@@ -66,7 +66,7 @@ def fetch(
     if not isinstance(items, list) or not items:
         raise FeedUnusable("it lists no products")
     answered = Validators(reply.headers.get("etag"), reply.headers.get("last-modified"))
-    return _judge(items, currency, answered)
+    return _judge(items, url, currency, answered)
 
 
 def _read(url: str, known: Validators, timeout_s: float, *, is_stand_in: bool) -> Reply:
@@ -93,12 +93,12 @@ def _read(url: str, known: Validators, timeout_s: float, *, is_stand_in: bool) -
         raise FeedUnusable(f"reading it failed ({type(error).__name__})") from None
 
 
-def _judge(items: Sequence[object], currency: str, answered: Validators) -> Feed:
+def _judge(items: Sequence[object], url: str, currency: str, answered: Validators) -> Feed:
     offers: dict[str, Offer] = {}
     refusals: list[Refusal] = []
     for position, item in enumerate(items):
         try:
-            offer = feed_items.parse(item, currency=currency)
+            offer = feed_items.parse(item, currency=currency, base=url)
             if offer.external_id in offers:
                 raise NoSense("id: another item has the same id")  # noqa: TRY301 - one way to refuse
             offers[offer.external_id] = offer

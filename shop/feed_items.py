@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from shop import money
 from shop.products import Draft
@@ -41,8 +41,10 @@ class NoSense(ValueError):
     """An item cannot be what the supplier means; the text names the field."""
 
 
-def parse(item: object, *, currency: str) -> Offer:
+def parse(item: object, *, currency: str, base: str) -> Offer:
     """Read one item; `"deleted": true` is the only word that withdraws a product.
+
+    `base` is the feed's own address, which an image's may be relative to.
 
     Raises:
         NoSense: a field is missing, or is not what it should be.
@@ -60,7 +62,7 @@ def parse(item: object, *, currency: str) -> Offer:
         currency=currency,
         description=_text(item, "description", _DESCRIPTION_LENGTH),
         category=_text(item, "category", _CATEGORY_LENGTH),
-        image=_image(item),
+        image=_image(item, base),
     )
     return Offer(external_id, draft)
 
@@ -107,11 +109,19 @@ def _text(item: Mapping[str, object], field: str, most: int) -> str:
     return value.strip()[:most]
 
 
-def _image(item: Mapping[str, object]) -> str:
-    """Keep the address as it is given; one that no browser should follow is left out."""
-    image = _text(item, "image", _IMAGE_LENGTH + 1)
+def _image(item: Mapping[str, object], base: str) -> str:
+    """Make the address absolute; one that no browser should follow is left out.
+
+    It is shown to everybody, so the feed's own login, if it has one, must not get into it.
+    """
+    given = _text(item, "image", _IMAGE_LENGTH + 1)
+    if not given:
+        return ""
     try:
-        usable = urlsplit(image).scheme in ("", "http", "https")
+        feed = urlsplit(base)
+        image = urljoin(feed._replace(netloc=feed.netloc.rpartition("@")[2]).geturl(), given)
+        parts = urlsplit(image)
+        usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
     except ValueError:
         usable = False
     return image if usable and len(image) <= _IMAGE_LENGTH else ""

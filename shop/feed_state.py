@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from infra.db import Base, binary_string
+from infra.rows import table_of
 
 _LONGEST_ETAG, _LONGEST_DATE = 300, 100
 
@@ -24,7 +25,7 @@ class FeedState(Base):
 
 # Two that begin at once must not fail each other.
 _BEGIN = (
-    sa.insert(FeedState)
+    sa.insert(table_of(FeedState))
     .prefix_with("IGNORE", dialect="mysql")
     .prefix_with("IGNORE", dialect="mariadb")
     .prefix_with("OR IGNORE", dialect="sqlite")
@@ -41,22 +42,30 @@ class Validators:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a feed, and how many edits of ours there had been by then."""
+    """What is known of a feed, and how many edits of ours there had been by then.
+
+    One that `is_new` has never been read from this address.
+    """
 
     feed: str
     validators: Validators
     edits: int
+    is_new: bool = False
 
 
 def recall(session: Session, *, url: str, currency: str) -> Known:
     """Read what is known of a feed, under its row lock; the first time, begin to know it."""
-    # The address may hold a key, and another currency makes other prices of the same answer.
-    feed = hashlib.sha256(f"{currency} {url}".encode()).hexdigest()
-    state = session.get(FeedState, feed, with_for_update=True)
+    feed = _name(url, currency)
+    state, began = session.get(FeedState, feed, with_for_update=True), 0
     if state is None:
-        session.execute(_BEGIN, {"feed": feed, "edits": 0})
+        began = session.execute(_BEGIN, {"feed": feed, "edits": 0}).rowcount  # type: ignore[attr-defined] # an INSERT has one
         state = session.get_one(FeedState, feed, with_for_update=True)
-    return Known(feed, Validators(state.etag, state.last_modified), state.edits)
+    return Known(feed, Validators(state.etag, state.last_modified), state.edits, began == 1)
+
+
+def is_new(session: Session, *, url: str, currency: str) -> bool:
+    """Tell whether a feed has never been read from this address."""
+    return session.get(FeedState, _name(url, currency)) is None
 
 
 def remember(session: Session, known: Known, answered: Validators) -> None:
@@ -79,6 +88,11 @@ def forget(session: Session) -> None:
         .values(etag=None, last_modified=None, edits=FeedState.edits + 1)
         .execution_options(synchronize_session=False)
     )
+
+
+def _name(url: str, currency: str) -> str:
+    # The address may hold a key, and another currency makes other prices of the same answer.
+    return hashlib.sha256(f"{currency} {url}".encode()).hexdigest()
 
 
 def _sendable(value: str | None, most: int) -> str | None:

@@ -262,12 +262,16 @@ def _claim(session: Session, supplier: Supplier, now: datetime | None) -> Claim 
 
 
 def _due(session: Session, supplier: Supplier, now: datetime) -> SyncRun | None:
-    """Begin a sync that nobody asked for: the first of an empty catalogue, or the next in time."""
-    if supplier.url is None or not _is_due(session, supplier, now):
+    """Begin a sync that nobody asked for: the first from this address, or the next in time."""
+    if supplier.url is None:
+        return None
+    feed = {"url": supplier.url, "currency": supplier.currency}
+    is_new = supplier.every is not None and feed_state.is_new(session, **feed)
+    if not is_new and not _is_due(session, supplier, now):
         return None
     # Whoever finds the same at the same time waits here, and then finds this one.
-    feed_state.recall(session, url=supplier.url, currency=supplier.currency)
-    if not _is_due(session, supplier, now):
+    is_new = feed_state.recall(session, **feed).is_new and is_new
+    if not is_new and not _is_due(session, supplier, now):
         return None
     run = SyncRun(requested_at=now, dry_run=False)
     session.add(run)

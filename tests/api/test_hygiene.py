@@ -12,8 +12,12 @@ ORIGIN = "https://shop.example.org"
 
 @pytest.fixture(scope="module")
 def shared_api(api_of: Starter) -> Api:
-    """An API that pages of one other origin may call."""
-    return api_of("required", CORS_ORIGINS=f"{ORIGIN},http://localhost:5173")
+    """An API that pages of one other origin may call, with a feed whose address has a login."""
+    return api_of(
+        "required",
+        CORS_ORIGINS=f"{ORIGIN},http://localhost:5173",
+        SANDBOX_FEED_URL="http://ada:secret@127.0.0.1:9003/products",
+    )
 
 
 @pytest.mark.parametrize("path", ["/auth/ping", "/nowhere", "/users/", "/docs", "/", "/metrics"])
@@ -46,6 +50,16 @@ def test_pages_run_their_own_scripts_only(closed_api: Api, path: str) -> None:
     [allowed] = re.findall(r"script-src ([^;]+);", policy)
     assert allowed.split() == ["'self'", *(f"'sha256-{made}'" for made in hashes)]
     assert "://" not in policy
+    assert "img-src 'self' data: https:;" in policy
+
+
+def test_pictures_may_come_from_beside_a_feed_without_tls(shared_api: Api) -> None:
+    with shared_api.client(Accept="text/html") as client:
+        policy = client.get("/").headers["content-security-policy"]
+
+    assert [it for it in policy.split("; ") if "://" in it] == [
+        "img-src 'self' data: https: http://127.0.0.1:9003"
+    ]
 
 
 def test_no_page_of_another_site_may_read_unless_allowed(closed_api: Api) -> None:

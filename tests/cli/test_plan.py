@@ -174,4 +174,6 @@ def test_made_secrets_are_kept_for_the_next_run_and_private(tmp_path: Path) -> N
     assert first.secret_key == second.secret_key
     assert first.flower_basic_auth == second.flower_basic_auth
     assert first.gateway_webhook_secret == second.gateway_webhook_secret
+    # Products keep the addresses of their pictures.
+    assert first.sandbox_feed_url == second.sandbox_feed_url
     assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0

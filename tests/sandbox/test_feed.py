@@ -48,15 +48,27 @@ def test_unchanged_list_is_not_sent_again(feed: httpx.Client) -> None:
     assert answers[0].content == b""
 
 
-def test_pictures_are_drawn_by_the_feed_itself(feed: httpx.Client) -> None:
+def test_every_product_has_a_picture_of_its_own(feed: httpx.Client) -> None:
     images = [product["image"] for product in feed.get("/products").json()]
 
     pictures = [feed.get(image) for image in images]
 
+    assert all(image.startswith(f"{feed.base_url}") for image in images)
     assert {picture.headers["content-type"] for picture in pictures} == {"image/svg+xml"}
-    roots = {ET.fromstring(picture.text).tag for picture in pictures}  # noqa: S314 - drawn here
-    assert roots == {"{http://www.w3.org/2000/svg}svg"}
+    roots = [ET.fromstring(picture.text) for picture in pictures]  # noqa: S314 - drawn here
+    assert {root.tag for root in roots} == {"{http://www.w3.org/2000/svg}svg"}
+    assert len({picture.text.partition("</title>")[2] for picture in pictures}) == 20
+    assert not any("<text" in picture.text for picture in pictures)  # initials: no drawing
+    assert max(len(picture.content) for picture in pictures) < 8_000
     assert feed.get("/images/21.svg").status_code == 404
+
+
+def test_a_picture_is_kept_for_a_day_and_then_asked_for_by_its_tag(feed: httpx.Client) -> None:
+    first = feed.get("/images/1.svg")
+    again = feed.get("/images/1.svg", headers={"if-none-match": first.headers["etag"]})
+
+    assert first.headers["cache-control"] == "public, max-age=86400"
+    assert again.status_code == 304
 
 
 @pytest.mark.parametrize(("fault", "left"), [("empty", 0), ("shrunken", 5)])

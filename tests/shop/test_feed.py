@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shop import feed, money
+from shop import feed, feed_items, money
 from shop.feed import FeedUnusable
 from shop.products import Draft
 from tests.shop.canned import CannedServer
@@ -37,7 +37,26 @@ def test_an_item_becomes_a_draft(canned: CannedServer) -> None:
 
     draft = drafts["7"]
     assert (draft.name, draft.price_minor, draft.currency) == ("Oak Desk Lamp", 7450, "EUR")
-    assert (draft.description, draft.category, draft.image) == ("Warm.", "home", "/images/7.svg")
+    assert (draft.description, draft.category) == ("Warm.", "home")
+    assert draft.image == f"{canned.url}/images/7.svg"
+
+
+@pytest.mark.parametrize(
+    ("given", "image"),
+    [
+        ("7.png", "https://shop.example/v1/7.png"),
+        ("/7.png", "https://shop.example/7.png"),
+        ("//cdn.example/7.png", "https://cdn.example/7.png"),
+        ("../../../etc/passwd", "https://shop.example/etc/passwd"),
+    ],
+)
+def test_an_image_beside_the_feed_is_found_without_the_feeds_login(given: str, image: str) -> None:
+    base = "https://ada:secret@shop.example/v1/products?key=secret"
+
+    offer = feed_items.parse({**ITEM, "image": given}, currency="USD", base=base)
+
+    assert offer.draft is not None
+    assert offer.draft.image == image
 
 
 def test_the_suppliers_order_is_kept(canned: CannedServer) -> None:
@@ -65,6 +84,20 @@ def test_the_stand_in_is_a_feed(world: Sandbox) -> None:
         pytest.param({"title": "x" * 301}, {"name": "x" * 300}, id="a long title"),
         pytest.param({"title": "Lampe 💡 ß"}, {"name": "Lampe 💡 ß"}, id="every character"),
         pytest.param({"category": "c" * 121}, {"category": "c" * 120}, id="a long category"),
+        *(
+            pytest.param({"image": given}, {"image": kept}, id=f"an image {given[:24]}")
+            for given, kept in [
+                ("https://cdn.example/7.jpg?w=400", "https://cdn.example/7.jpg?w=400"),
+                ("javascript:alert(1)", ""),
+                ("data:image/svg+xml,<svg/>", ""),
+                ("file:///etc/passwd", ""),
+                ("https://ada:secret@cdn.example/7.jpg", ""),
+                ("http://[/7.jpg", ""),
+                ("https:///7.jpg", ""),
+                ("https://cdn.example/" + "x" * 1000, ""),
+                ("", ""),
+            ]
+        ),
     ],
 )
 def test_an_odd_item_is_taken(

@@ -2,6 +2,7 @@
 
 import resource
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -194,6 +195,21 @@ def test_a_sync_is_run_every_so_often(shop: Shop, world: Sandbox) -> None:
     runs = [
         sync.run_requested(shop.database.sessions, hourly, now=start + after)
         for after in (HOUR * 0, HOUR / 2, HOUR, HOUR * 1.5)
+    ]
+
+    assert runs == [1, 0, 1, 0]
+
+
+def test_a_feed_that_has_moved_is_read_at_once(
+    shop: Shop, world: Sandbox, canned: CannedServer
+) -> None:
+    moved = Supplier(f"{canned.url}/moved", "USD", STOCK, is_stand_in=True, every=HOUR)
+    canned.answer(200, _feed(*range(1, 21)))
+    hourly = replace(moved, url=world.feed_url)
+
+    runs = [
+        sync.run_requested(shop.database.sessions, supplier)
+        for supplier in (hourly, hourly, moved, moved)
     ]
 
     assert runs == [1, 0, 1, 0]

@@ -6,9 +6,22 @@ import type { Product } from "../api/client";
 const TILES = 6;
 
 export function Picture({ product }: { product: Pick<Product, "id" | "name" | "image"> }) {
-  const [isBroken, setBroken] = useState(false);
-  if (/^https?:\/\//.test(product.image) && !isBroken) {
-    return <img className="picture picture-img" src={product.image} alt="" loading="lazy" onError={() => setBroken(true)} />;
+  // The address that could not be had: another one, from a sync or an edit, is tried anew.
+  const [broken, setBroken] = useState("");
+  if (/^https?:\/\//.test(product.image) && product.image !== broken) {
+    return (
+      <img
+        className="picture picture-img"
+        src={product.image}
+        alt={product.name}
+        width={400}
+        height={300}
+        loading="lazy"
+        decoding="async"
+        referrerPolicy="no-referrer"
+        onError={() => setBroken(product.image)}
+      />
+    );
   }
   return (
     <div className={`picture picture-${product.id % TILES}`} aria-hidden="true">
