@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI, Query, Request, Response
 from api.deps import Collaborators
 from api.errors import problems
 from api.market_answers import NOT_MODIFIED, find_stranger, send
-from api.market_metrics import exported
+from api.market_metrics import collect
 from api.market_shapes import PROBLEMS, ArticleOut, CompanyOut, ForexOut, MaxAge, Symbol
 from api.market_status import budget_of
 from api.paging import Paging
@@ -22,8 +22,9 @@ from infra.budget import Lane
 from infra.companion import beside
 from infra.entries import Entry
 from infra.errors import Invalid
+from infra.metrics import exported
 from infra.refusals import Refusals
-from market import news
+from market import news, stream_watch
 from market.cached import is_quote
 from market.documents import Ready, confirmed_s_ago, pack, tag_of
 from market.events import EventType
@@ -76,7 +77,7 @@ async def serving(app: FastAPI) -> AsyncIterator[None]:
     provider = partial(look_at_provider, budget, Refusals(kept.cache, name=DOMAIN))
     try:
         async with beside(asking.listen()), beside(market.follow_hours()):
-            with exported(provider):
+            with exported(partial(collect, provider, partial(stream_watch.read, kept.cache))):
                 yield
     finally:
         await client.aclose()

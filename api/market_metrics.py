@@ -1,46 +1,32 @@
-"""The provider's budget as metrics, read from Redis when asked for: it belongs to no process."""
+"""The provider's budget and websocket as metrics, read from Redis: they belong to no process."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
-from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from infra.budget import Lane, Spending
+from infra.redis import RedisDown
 from infra.refusals import Closed
 from market.status import Provider
+from market.stream_watch import StreamState
 
 _PREFIX = "tradepost_finnhub"
 
 
-class ProviderMetrics(Collector):
-    """Calls left and made by lane, what became of them, the breaker, and what the plan lacks."""
-
-    def __init__(self, look: Callable[[], Provider]) -> None:
-        self._look = look
-
-    def describe(self) -> list[Metric]:
-        """Name nothing beforehand: registering must not wait for a Redis that is away."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        """Read the figures; none at all while Redis cannot be reached."""
-        provider = self._look()
-        if provider.spending is not None:
-            yield from _of_spending(provider.spending)
-            yield _of_plan(provider.closed)
-
-
-@contextmanager
-def exported(look: Callable[[], Provider]) -> Iterator[None]:
-    """Show the provider's metrics as long as the body runs."""
-    collector = ProviderMetrics(look)
-    REGISTRY.register(collector)
+def collect(
+    look: Callable[[], Provider], read_stream: Callable[[], StreamState]
+) -> Iterator[Metric]:
+    """Tell calls, the breaker, what the plan lacks, and trades; nothing while Redis is away."""
+    provider = look()
+    if provider.spending is None:
+        return
+    yield from _of_spending(provider.spending)
+    yield _of_plan(provider.closed)
     try:
-        yield
-    finally:
-        REGISTRY.unregister(collector)
+        stream = read_stream()
+    except RedisDown:
+        return
+    yield from _of_stream(stream)
 
 
 def _of_spending(spending: Spending) -> Iterator[Metric]:
@@ -74,3 +60,22 @@ def _of_plan(closed: tuple[Closed, ...]) -> Metric:
     for one in closed:
         lacking.add_metric([one.what], 1)
     return lacking
+
+
+def _of_stream(stream: StreamState) -> Iterator[Metric]:
+    connected = GaugeMetricFamily(
+        f"{_PREFIX}_stream_connected", "1 while a process hears trades; without any, no figure"
+    )
+    if stream.is_connected is not None:
+        connected.add_metric([], float(stream.is_connected))
+    yield connected
+    for name, about, count in (
+        (
+            "connections",
+            "Connections opened: one, and the reconnects",
+            stream.connections,
+        ),
+        ("messages", "Messages that came over them", stream.messages),
+        ("trades", "Trades that came over them", stream.trades),
+    ):
+        yield CounterMetricFamily(f"{_PREFIX}_stream_{name}", about, value=count)

@@ -12,6 +12,7 @@ import orjson
 from infra.redis import Client, translated
 
 CANARIES, WORKERS, SCHEDULE = "signs:canaries", "signs:workers", "signs:schedule"
+TRADES = "signs:trades"
 # A worker signs every few seconds; one that has not for so long is not there.
 WORKER_GONE_AFTER_S = 20.0
 _FORGOTTEN_AFTER_S = 3600.0
@@ -43,7 +44,7 @@ class Waiting:
 
 
 class Signs:
-    """Signs of one kind: the canaries, the workers, or what the schedule has rung."""
+    """Signs of one kind: canaries, workers, what the schedule has rung, who hears trades."""
 
     def __init__(self, client: Client, key: str) -> None:
         self._client = client

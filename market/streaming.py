@@ -24,6 +24,7 @@ from infra.redis import RedisDown
 from market import freshness, ticks
 from market.refresh import Desk
 from market.sessions import Session, session_at
+from market.stream_watch import StreamWatch
 from market.symbols import class_of
 from market.tape import Coalescer, Heard, Tick, parse_message
 from market.upstream import BadAnswer
@@ -65,6 +66,7 @@ class Ingest:
         list_symbols: Callable[[], list[str]],
         on_news: Callable[[], None],
         on_turn: Callable[[], None],
+        watch: StreamWatch,
         patience: Patience | None = None,
     ) -> None:
         self._desk = desk
@@ -73,6 +75,7 @@ class Ingest:
         self._list_symbols = list_symbols
         self._on_news = on_news
         self._on_turn = on_turn
+        self._watch = watch
         self._patience = patience or Patience()
         self._backoff = Backoff(self._patience)
         self._coalescer = Coalescer()
@@ -80,7 +83,7 @@ class Ingest:
     def run(self, stop: Event) -> None:
         """Take turns until told to stop; then let others have the lease."""
         while not stop.is_set():
-            self._on_turn()
+            self._take_turn()
             if not self._lease.hold() or not self._backoff.is_over():
                 stop.wait(_TURN_S)
                 continue
@@ -99,17 +102,24 @@ class Ingest:
         try:
             with _open(self._url) as connection:
                 log.info("stream_connected")
+                self._watch.opened()
                 return self._serve(connection, stop)
         except InvalidStatus as refusal:
             return f"refused with {refusal.response.status_code}"
         except (OSError, WebSocketException) as error:
             return type(error).__name__
+        finally:
+            self._watch.closed()
+
+    def _take_turn(self) -> None:
+        self._on_turn()
+        self._watch.turn()
 
     def _serve(self, connection: ClientConnection, stop: Event) -> str:
-        line = _Line(connection)
+        line = _Line(connection, self._watch)
         look_at = 0.0
         while not stop.is_set():
-            self._on_turn()
+            self._take_turn()
             if not self._lease.hold():
                 return "the lease is another's"
             now = time.monotonic()
@@ -186,9 +196,10 @@ class Backoff:
 class _Line:
     """One open connection: what is subscribed on it, and when it last said what."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: ClientConnection, watch: StreamWatch) -> None:
         self.symbols: set[str] = set()
         self._connection = connection
+        self._watch = watch
         self._heard_at = self._traded_at = time.monotonic()
 
     def change_to(self, wanted: Iterable[str]) -> set[str]:
@@ -215,7 +226,9 @@ class _Line:
             heard = parse_message(text)
         except BadAnswer:
             log.warning("stream_not_understood")
+            self._watch.heard(Heard())
             return Heard()
+        self._watch.heard(heard)
         if heard.trades or not self._expects_trades():
             self._traded_at = self._heard_at
         return heard

@@ -67,6 +67,12 @@ def rung() -> Signs:
 
 
 @cache
+def trades() -> Signs:
+    """Open where the processes that hear trades say that they are there."""
+    return Signs(_hurried(settings().cache), signs.TRADES)
+
+
+@cache
 def tally() -> Tally:
     """Open the counters that all workers share."""
     return Tally(_hurried(settings().cache))
@@ -143,6 +149,7 @@ def forget() -> None:
         canaries,
         presence,
         rung,
+        trades,
         tally,
         journal,
         relay,

@@ -3,7 +3,9 @@
 Any number may run; the lease lets one of them connect, and another takes over when it is gone.
 """
 
+import os
 import signal
+import socket
 import sys
 import time
 from threading import Event
@@ -13,6 +15,7 @@ from infra.db import transact
 from infra.errors import AppError
 from infra.lease import Lease
 from market import freshness, watchlist
+from market.stream_watch import StreamWatch
 from market.streaming import MOST_SYMBOLS, Ingest
 from workers import deps, heartbeat
 from workers.bells import ring
@@ -39,6 +42,9 @@ def main() -> None:
         list_symbols=list_symbols,
         on_news=lambda: ring(publish),
         on_turn=_Pulse(),
+        watch=StreamWatch(
+            deps.trades(), deps.tally(), name=f"{socket.gethostname()}:{os.getpid()}"
+        ),
     )
     ingest.run(stop)
 

@@ -18,10 +18,13 @@ from infra.budget import Lane
 from infra.db import Database, transact
 from infra.lease import Lease
 from infra.outbox import Event
-from market import ticks
+from infra.signs import TRADES, Signs
+from infra.tally import Tally
+from market import stream_watch, ticks
 from market.drain import drain
 from market.models import Instrument, Quote
 from market.refresh import Desk
+from market.stream_watch import StreamState, StreamWatch
 from market.streaming import Ingest, Patience
 from market.tape import Tick
 from market.wants import Kind, Want
@@ -51,14 +54,15 @@ class Studio:
     @contextmanager
     def ingesting(self, *, life_s: float = 10) -> Iterator[None]:
         """Run an ingest in a thread of its own."""
-        stop = threading.Event()
+        stop, cache = threading.Event(), redis.connect(self.valkey.url(2))
         ingest = Ingest(
             self.desk,
             url=f"{self.sandbox.websocket_url}?token=the-key-that-nobody-may-see",
-            lease=Lease(redis.connect(self.valkey.url(2)), name="stream", life_s=life_s),
+            lease=Lease(cache, name="stream", life_s=life_s),
             list_symbols=lambda: list(self.symbols),
             on_news=self._count,
             on_turn=lambda: None,
+            watch=StreamWatch(Signs(cache, TRADES), Tally(cache), name="here:1"),
             patience=HURRIED,
         )
         thread = threading.Thread(target=ingest.run, args=(stop,))
@@ -86,6 +90,10 @@ class Studio:
         """Wait until so many more quotes are stored."""
         before = self.count(symbol)
         eventually(lambda: self.count(symbol) >= before + by)
+
+    def told(self) -> StreamState:
+        """Read what it tells of its connections."""
+        return stream_watch.read(redis.connect(self.valkey.url(2)))
 
     def _count(self) -> None:
         self.news += 1
@@ -157,12 +165,17 @@ def test_server_that_dies_is_come_back_to(studio: Studio, logs: Logs) -> None:
 
     with studio.ingesting():
         studio.grows(BITCOIN)
+        hearing = studio.told()
         studio.sandbox.child.kill_hard()
         eventually(lambda: sum(_why(logs).values()) >= 2)
+        deaf = studio.told()
         studio.sandbox.restart()
         studio.grows(BITCOIN)
 
     assert "nobody-may-see" not in str(logs)
+    assert (hearing.is_connected, deaf.is_connected) == (True, False)
+    assert (studio.told().connections, studio.told().trades >= 6) == (2, True)
+    assert studio.told().messages > deaf.messages >= 1
 
 
 def test_one_of_two_connects_and_the_other_takes_over(studio: Studio) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from infra.db import Database
+from infra.redis import connect
+from market import stream_watch
 from market.models import Quote
 from tests.support.fleet import Fleet
 from tests.support.processes import Child, eventually
@@ -51,4 +53,6 @@ def test_spare_takes_over_when_the_first_is_killed(
 
     assert not was_connected
     assert is_connected(spare)
+    told = stream_watch.read(connect(valkey.url(2)))
+    assert (told.is_connected, told.connections) == (True, 2)
     assert spare.stop() == 0
