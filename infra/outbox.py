@@ -164,6 +164,24 @@ def find_free_state(session: Session, topic: str) -> StreamState | None:
     return state
 
 
+def note_published(session: Session, reached: Mapping[str, tuple[int, int]]) -> None:
+    """Note the epoch and number that each topic's stream has come to, unless it is further."""
+    table = table_of(StreamState)
+    last = sa.bindparam("last", type_=sa.BigInteger)
+    further = (
+        sa.update(table)
+        .where(
+            table.c.topic == sa.bindparam("of"),
+            table.c.epoch == sa.bindparam("now"),
+            table.c.published < last,
+        )
+        .values(published=last)
+    )
+    # In one order for all: two relays that note at once must not wait for each other in a circle.
+    rows = [{"of": it, "now": epoch, "last": seq} for it, (epoch, seq) in sorted(reached.items())]
+    session.execute(further, rows)
+
+
 def list_after(session: Session, topic: str, *, seq: int, limit: int = PAGE) -> list[Numbered]:
     """List numbered events of a topic above `seq`, in order."""
     rows = session.execute(

@@ -19,7 +19,7 @@ from infra.db import Sessions, transact
 from infra.mending import Keeping
 from infra.numbering import number
 from infra.outbox import StreamState
-from infra.streams import ABSENT, Streams, Tip
+from infra.streams import ABSENT, Streams, Tip, parse_id
 
 STEP = 2000
 _LOCKED_PAUSE_S = 0.02
@@ -95,11 +95,12 @@ def run(relay: Relay, *, budget_s: float) -> Published:
                 time.sleep(_LOCKED_PAUSE_S)
         for feed in behind:
             feed.land()
+    _note(relay, [feed for feed in feeds if feed.last_id])
     return Published(sum(feed.added for feed in feeds), left=bool(behind))
 
 
 class _Feed:
-    """One topic's way onto its stream; while events are being added, the next get their numbers.
+    """One topic's way onto its stream; while a full step is added, the next gets its numbers.
 
     Nothing depends on how the adding ends: what follows an id that the stream does not have is
     refused by the compare-and-add.
@@ -108,7 +109,9 @@ class _Feed:
     def __init__(self, relay: Relay, topic: str, sender: Executor) -> None:
         self.added = 0
         self.is_level = self.is_locked = False
-        self._relay, self._topic, self._sender = relay, topic, sender
+        self.topic = topic
+        self.last_id = ""  # what the stream ended with, unless the row says so already
+        self._relay, self._sender = relay, sender
         self._sent: tuple[_Step, Future[int | None]] | None = None
 
     def advance(self) -> None:
@@ -116,17 +119,17 @@ class _Feed:
         ahead = self._sent[0] if self._sent else None
         step = transact(
             self._relay.sessions,
-            lambda session: _advance(session, self._relay, self._topic, ahead=ahead),
+            lambda session: _advance(session, self._relay, self.topic, ahead=ahead),
         )
         if step.count:
             failpoints.reach("events.numbered")
         self.is_locked = step.is_locked
         self.is_level = not (ahead or step.count or step.is_locked)
         self.land()
-        if step.count:
+        if step.count == STEP and step.last_id:
             self._sent = step, self._sender.submit(self._send, step)
-            if step.count < STEP or not step.last_id:
-                self.land()
+        elif step.count:
+            self._count(step, self._send(step))
 
     def land(self) -> None:
         """Wait for the answer about what was sent, and count it.
@@ -136,19 +139,31 @@ class _Feed:
         """
         if self._sent is None:
             return
-        (_, answer), self._sent = self._sent, None
-        added = answer.result()
+        (step, answer), self._sent = self._sent, None
+        self._count(step, answer.result())
+
+    def _count(self, step: _Step, added: int | None) -> None:
         if added:
             self.added += added
             failpoints.reach("events.published")
+            if step.count < STEP and step.last_id:
+                # That was all there was, and what came since has rung for itself.
+                self.is_level, self.last_id = True, step.last_id
         elif added == 0:
             self.is_level = True  # the rows are gone: somebody has deleted them by hand
 
     def _send(self, step: _Step) -> int | None:
         with self._relay.sessions() as session:
-            events = outbox.list_after(session, self._topic, seq=step.seq, limit=step.count)
-        added = self._relay.streams.append(self._topic, after=step.after, events=events)
+            events = outbox.list_after(session, self.topic, seq=step.seq, limit=step.count)
+        added = self._relay.streams.append(self.topic, after=step.after, events=events)
         return len(events) if added else None
+
+
+def _note(relay: Relay, feeds: Sequence[_Feed]) -> None:
+    """Write down where streams stand now: a later look tells by it what a stream has lost."""
+    if feeds:
+        reached = {feed.topic: parse_id(feed.last_id) for feed in feeds}
+        transact(relay.sessions, lambda session: outbox.note_published(session, reached))
 
 
 def _behind(relay: Relay) -> list[str]:
