@@ -188,6 +188,10 @@ def _judge_charge(charge: ListedCharge, attempt: Row | None) -> Iterator[Finding
         yield finding(Difference.AMOUNT_DIFFERS, wanted.amount_minor)
     elif attempt["state"] != AttemptState.SUCCEEDED:
         yield finding(Difference.UNSETTLED, wanted.amount_minor)
+    elif attempt["charge_id"] != charge.id:
+        # Taken twice under one key, or booked by hand under another's id: money all the same.
+        proposal = f"refund, if {attempt['charge_id']}, which is booked, was made too"
+        yield finding(Difference.ORPHAN_AT_GATEWAY, None, proposal)
 
 
 def _look_up_refunds(

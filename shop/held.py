@@ -29,7 +29,7 @@ class HeldKind(StrEnum):
 class Held:
     """A charge or a refund that waits for a person; a charge is settled by its order's id.
 
-    `reason` is why the last call to the gateway proved nothing, if it came to one.
+    `reason` is why the gateway's last answer proves nothing, if there was one.
     """
 
     what: HeldKind
@@ -137,16 +137,15 @@ def _refund(row: Row) -> Held:
 
 
 def _with_reasons(session: Session, found: Sequence[Held]) -> list[Held]:
-    """Add what the last call said where the row does not say why it is in doubt."""
+    """Say what the last call came to, if there was one that is written down."""
     call = GatewayCall.__table__.c
-    silent = [it for it in found if it.reason is None]
     said = session.execute(
         sa.select(call.key, call.outcome, call.reason)
         .where(
-            call.order_id.in_([it.order_id for it in silent]),
-            call.key.in_([it.key for it in silent]),
+            call.order_id.in_([it.order_id for it in found]),
+            call.key.in_([it.key for it in found]),
         )
         .order_by(call.id)
     )
     last = {row.key: row.reason or row.outcome for row in said}
-    return [it if it.reason else replace(it, reason=last.get(it.key)) for it in found]
+    return [replace(it, reason=last.get(it.key, it.reason)) for it in found]

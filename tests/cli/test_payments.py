@@ -4,11 +4,13 @@ import json
 import subprocess
 
 import pytest
+import sqlalchemy as sa
 
 from accounts import audit
 from infra.db import Database
 from shop.gateways.protocol import ChargeRequest, Succeeded
 from shop.gateways.sandbox import SandboxGateway
+from shop.payments import Payment
 from shop.settlement import LEASE, MOST_TRIES
 from tests.shop.stage import NOON, Shop
 from tests.support.gateway import FakeGateway
@@ -47,6 +49,8 @@ def test_what_is_held_is_settled_by_hand_and_written_down(
     order_id = shop.place_one()
     for n in range(MOST_TRIES + 1):
         shop.claim(now=NOON + n * LEASE)
+    with sqlite_database.sessions.begin() as session:
+        session.execute(sa.update(Payment).values(request_id="its-settlement-is-logged"))
     said = ["--charged", "ch_9", "--reason", "seen"]
 
     listed, told = _payments(env, "held", "--json"), _payments(env, "held")
@@ -58,6 +62,7 @@ def test_what_is_held_is_settled_by_hand_and_written_down(
     assert (told.returncode, f"{order_id}:1" in told.stdout) == (1, True)
     assert (settled.returncode, shop.status(order_id)) == (0, "paid")
     assert json.loads(settled.stdout) == {"order_id": order_id, "status": "paid"}
+    assert "its-settlement-is-logged" in settled.stderr
     assert (again.returncode, again.stdout, again.stderr.count("\n")) == (1, "", 1)
     with sqlite_database.reads() as session:
         (entry,) = audit.list_entries(session, below=None, limit=9)

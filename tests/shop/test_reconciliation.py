@@ -4,9 +4,12 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from infra.db import transact
 from shop import comparison, reconciliation
 from shop.gateways.protocol import ChargeRequest, NotSent, Unknown
+from shop.payments import Attempt
 from shop.reconciliation import DayNotBegun
 from tests.shop.stage import NOON, Shop
 from tests.support.gateway import FakeGateway
@@ -70,6 +73,20 @@ def test_a_charge_we_do_not_know_is_proposed_for_a_refund(
     assert (finding["kind"], finding["proposal"]) == ("orphan_at_gateway", "refund")
     assert (finding["ours"], finding["theirs"], finding["key"]) == (None, 7.0, "stray:1")
     assert gateway.given_back() == {}
+
+
+def test_a_charge_booked_under_another_id_is_found_on_both_sides(shop: Shop) -> None:
+    order_id = shop.paid({shop.sell(): 1})
+    transact(
+        shop.database.sessions,
+        lambda session: session.execute(sa.update(Attempt).values(charge_id="ch_mistyped")),
+    )
+
+    orphan, missing = _compare(shop)["findings"]
+
+    assert (orphan["kind"], orphan["key"]) == ("orphan_at_gateway", f"{order_id}:1")
+    assert orphan["proposal"] == "refund, if ch_mistyped, which is booked, was made too"
+    assert (missing["kind"], missing["gateway_id"]) == ("missing_at_gateway", "ch_mistyped")
 
 
 def test_a_charge_of_another_amount_is_found(shop: Shop) -> None:
