@@ -1,12 +1,11 @@
 """`tradepost tasks`: what was asked for, what failed, and having it tried again."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from cli.output import AsJson, show_json, show_rows
 from cli.running import settings_of_run
-from infra.tasks import TaskState
 
 app = typer.Typer(
     help="See what tasks did, and have failed ones tried again.",
@@ -14,12 +13,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 TaskId = Annotated[int, typer.Argument(metavar="TASK", help="The task's id.", min=1)]
+# The values of `infra.tasks.TaskState`, which takes long to import.
+StateName = Literal["running", "failed", "retried", "done"]
 _SHOWN = ("id", "name", "state", "tries", "arguments", "ended_at", "error")
 
 
 @app.command("list")
 def list_all(
-    state: Annotated[TaskState | None, typer.Option(help="Only those that stand so.")] = None,
+    state: Annotated[StateName | None, typer.Option(help="Only those that stand so.")] = None,
     name: Annotated[str | None, typer.Option(help="Only this task.")] = None,
     limit: Annotated[int, typer.Option(help="How many, newest first.", min=1, max=1000)] = 50,
     as_json: AsJson = False,
@@ -30,7 +31,8 @@ def list_all(
 
     database = open_database(settings_of_run().database)
     with database.reads() as session:
-        rows = tasks.list_page(session, tasks.Filter(state=state, name=name), limit=limit)
+        wanted = tasks.Filter(state=state and tasks.TaskState(state), name=name)
+        rows = tasks.list_page(session, wanted, limit=limit)
     show_rows(rows, _SHOWN, as_json=as_json, none="No tasks.")
 
 

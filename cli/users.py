@@ -3,21 +3,19 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from email_validator import EmailNotValidError, validate_email
-from sqlalchemy.orm import Session
 
-from accounts import users
-from accounts.audit import Doing, audited
-from accounts.passwords import MAX_LENGTH, MIN_LENGTH, Passwords
-from accounts.tables import NAME_LENGTH, Role
-from accounts.users import Changes, Profile
 from cli.output import AsJson, show_json
-from infra.db import Database, open_database, transact
 from infra.errors import Invalid
 from infra.settings import load_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from accounts.users import Profile
+    from infra.db import Database
 
 app = typer.Typer(
     help="Add admins, list users, change what they may do.",
@@ -27,6 +25,8 @@ app = typer.Typer(
 _PAGE = 500
 
 Email = Annotated[str, typer.Argument(help="The user's e-mail address.")]
+# The values of `accounts.tables.Role`, which takes long to import.
+RoleName = Literal["user", "operator", "admin"]
 
 
 class NotUsable(Invalid):
@@ -41,10 +41,17 @@ def create_admin(
     name: Annotated[str, typer.Option(help="The name to show.")] = "Admin",
 ) -> None:
     """Add an admin; the password is asked for, or read from standard input, never an argument."""
+    # Slow to import, and every other command does without.
+    from accounts import users  # noqa: PLC0415
+    from accounts.audit import Doing, audited  # noqa: PLC0415
+    from accounts.passwords import Passwords  # noqa: PLC0415
+    from accounts.tables import Role  # noqa: PLC0415
+    from infra.db import transact  # noqa: PLC0415
+
     address, shown = _checked_email(email), _checked_name(name)
     hashed = Passwords().hash(_read_password())
 
-    def add(session: Session) -> Profile:
+    def add(session: "Session") -> "Profile":
         return users.register(
             session, email=address, name=shown, password_hash=hashed, role=Role.ADMIN
         )
@@ -66,7 +73,9 @@ def list_all(as_json: AsJson = False) -> None:
         typer.echo(f"{user.id}\t{user.email}\t{user.role}\t{state}\t{user.name}")
 
 
-def _all_users() -> Iterator[Profile]:
+def _all_users() -> Iterator["Profile"]:
+    from accounts import users  # noqa: PLC0415 - slow to import
+
     database, below = _open(), None
     while True:
         with database.reads() as session:
@@ -78,35 +87,45 @@ def _all_users() -> Iterator[Profile]:
 
 
 @app.command("set-role")
-def set_role(email: Email, role: Annotated[Role, typer.Argument(help="The new role.")]) -> None:
+def set_role(email: Email, role: Annotated[RoleName, typer.Argument(help="The new role.")]) -> None:
     """Change what a user may do; it counts from the next request on."""
-    changed = _change(email, Changes(role=role), command="set-role")
+    from accounts.tables import Role  # noqa: PLC0415 - slow to import
+
+    changed = _change(email, command="set-role", role=Role(role))
     typer.echo(f"User {changed.id}, {changed.email}, is now {changed.role}.")
 
 
 @app.command("disable")
 def disable(email: Email) -> None:
     """Shut a user out and end all that he is signed in with, at once."""
-    changed = _change(email, Changes(is_disabled=True), command="disable")
+    changed = _change(email, command="disable", is_disabled=True)
     typer.echo(f"User {changed.id}, {changed.email}, is shut out.")
 
 
-def _change(email: str, changes: Changes, *, command: str) -> Profile:
+def _change(email: str, *, command: str, **changes: Any) -> "Profile":  # noqa: ANN401 - as `Changes` takes them
+    from accounts import users  # noqa: PLC0415 - slow to import
+    from accounts.audit import Doing, audited  # noqa: PLC0415 - as above
+    from infra.db import transact  # noqa: PLC0415 - as above
+
     database = _open()
     with database.reads() as session:
         found = users.get_by_email(session, email)
     doing = Doing(user_id=None, action=f"tradepost users {command}", subject=f"users/{found.id}")
     return transact(
         audited(database.sessions, doing),
-        lambda session: users.update(session, found.id, changes=changes),
+        lambda session: users.update(session, found.id, changes=users.Changes(**changes)),
     )
 
 
-def _open() -> Database:
+def _open() -> "Database":
+    from infra.db import open_database  # noqa: PLC0415 - slow to import
+
     return open_database(load_settings().database)
 
 
 def _read_password() -> str:
+    from accounts.passwords import MAX_LENGTH, MIN_LENGTH  # noqa: PLC0415 - slow to import
+
     if sys.stdin.isatty():
         password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:
@@ -117,6 +136,8 @@ def _read_password() -> str:
 
 
 def _checked_email(email: str) -> str:
+    from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 - slow to import
+
     try:
         return validate_email(email, check_deliverability=False).normalized
     except EmailNotValidError as error:
@@ -124,6 +145,8 @@ def _checked_email(email: str) -> str:
 
 
 def _checked_name(name: str) -> str:
+    from accounts.tables import NAME_LENGTH  # noqa: PLC0415 - slow to import
+
     shown = name.strip()
     if not (0 < len(shown) <= NAME_LENGTH and shown.isprintable()):
         raise NotUsable(f"The name must be one line of 1 to {NAME_LENGTH} characters.")
