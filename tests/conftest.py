@@ -7,12 +7,21 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 
 from infra.db import Database, open_database
 from infra.process import die_with_parent
 from infra.settings import Settings
-from tests.support.databases import CleanDatabase, mariadb_template, speak_as_mysql, sqlite_template
+from tests.support.databases import (
+    CleanDatabase,
+    SqliteFiles,
+    another_door,
+    mariadb_template,
+    speak_as_mysql,
+    sqlite_template,
+)
 from tests.support.fleet import Fleet
+from tests.support.forks import Forks
 from tests.support.mariadb import MariaDB
 from tests.support.processes import Nursery
 from tests.support.proxy import Proxy
@@ -42,9 +51,19 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in Settings.model_fields:
         os.environ.pop(name.upper(), None)
     os.environ["ENV_FILE"] = ""
+    _write_plain_tracebacks()
     if "PYTEST_XDIST_WORKER" in os.environ:
         # A worker in the middle of a test would outlive a killed controller, and its servers too.
         die_with_parent(os.getppid())
+
+
+def _write_plain_tracebacks() -> None:
+    """Let an error that is logged cost what its text does; drawn in colours it takes 0.1 s."""
+    *before, _ = structlog.get_config()["processors"]
+    plain = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
+    structlog.configure(processors=[*before, plain])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -154,13 +173,18 @@ def database_url(mariadb: MariaDB, _clean_database: CleanDatabase) -> str:
     return _clean_database.url
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """A clean, migrated MariaDB database, spoken to as MySQL."""
-    database = open_database(database_url)
+@pytest.fixture(scope="session")
+def _opened(_clean_database: CleanDatabase) -> Database:
+    database = open_database(_clean_database.url)
     speak_as_mysql(database.engine)
-    yield database
-    database.engine.dispose()
+    return database
+
+
+@pytest.fixture
+def database(database_url: str, _opened: Database) -> Iterator[Database]:
+    """A clean, migrated MariaDB database, spoken to as MySQL."""
+    yield another_door(_opened)
+    _opened.engine.dispose()
 
 
 @pytest.fixture
@@ -182,12 +206,16 @@ def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
     return f"sqlite:///{copy}"
 
 
+@pytest.fixture(scope="session")
+def _sqlite_files(_sqlite_template: Path) -> SqliteFiles:
+    return SqliteFiles(_sqlite_template)
+
+
 @pytest.fixture
-def sqlite_database(sqlite_url: str) -> Iterator[Database]:
+def sqlite_database(sqlite_url: str, _sqlite_files: SqliteFiles) -> Iterator[Database]:
     """A fresh, migrated SQLite file, opened as the embedded run opens it."""
-    database = open_database(sqlite_url)
-    yield database
-    database.engine.dispose()
+    with _sqlite_files.opened(sqlite_url) as database:
+        yield database
 
 
 @pytest.fixture(params=["mariadb", "sqlite"])
@@ -225,6 +253,16 @@ def fleet(processes: Nursery, app_env: dict[str, str], tmp_path: Path) -> Fleet:
     work_dir = tmp_path / "fleet"
     work_dir.mkdir()
     return Fleet(processes, app_env, work_dir)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Runs commands in processes of their own, which need not import everything first."""
+    forks = Forks(
+        "cli.app", "accounts.audit", "workers.payments", "workers.queues", "workers.retries"
+    )
+    yield forks
+    forks.end()
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -9,10 +11,12 @@ from infra.db import Database
 from infra.redis import connect
 from infra.relay import Relay, publish
 from infra.streams import Streams
+from tests.support.forks import Forks
 from tests.support.outbox import record_many
-from tests.support.processes import PYTHON, ROOT, clean_environment
 from tests.support.valkey import Valkey
 from workers.topics import TOPICS
+
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
@@ -25,26 +29,20 @@ def env(sqlite_database: Database, sqlite_url: str, valkey: Valkey) -> dict[str,
     return {"DATABASE_URL": sqlite_url, "BROKER_URL": valkey.url(), "GROUP_IDLE_H": "1"}
 
 
-def events(env: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [PYTHON, "-m", "cli", "events", *arguments],
-        cwd=ROOT,
-        env=clean_environment(env),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture
+def events(env: dict[str, str], forks: Forks) -> Call:
+    """Call `tradepost events …` on these servers."""
+    return partial(forks.run, "cli", "events", env=env)
 
 
-def test_streams_that_differ_are_told_and_rebuilt(env: dict[str, str], valkey: Valkey) -> None:
+def test_streams_that_differ_are_told_and_rebuilt(events: Call, valkey: Valkey) -> None:
     with valkey.client() as client:
         client.xdel("events:orders", "1-2")
 
-    differing = events(env, "verify", "--json", "--topic", "orders")
-    unconfirmed = events(env, "rebuild", "--topic", "orders")
-    rebuilt = events(env, "rebuild", "--topic", "orders", "--yes")
-    agreeing = events(env, "verify")
+    differing = events("verify", "--json", "--topic", "orders")
+    unconfirmed = events("rebuild", "--topic", "orders")
+    rebuilt = events("rebuild", "--topic", "orders", "--yes")
+    agreeing = events("verify")
 
     (verdict,) = json.loads(differing.stdout)
     assert (differing.returncode, verdict["found"]) == (1, {"missing": 1})
@@ -57,16 +55,14 @@ def test_streams_that_differ_are_told_and_rebuilt(env: dict[str, str], valkey: V
     )
 
 
-def test_group_with_pending_entries_is_removed_by_force_only(
-    env: dict[str, str], valkey: Valkey
-) -> None:
+def test_group_with_pending_entries_is_removed_by_force_only(events: Call, valkey: Valkey) -> None:
     with valkey.client() as client:
         client.xgroup_create("events:orders", "mailer", id="0")
         client.xreadgroup("mailer", "one", {"events:orders": ">"}, count=2)
 
-    (listed,) = json.loads(events(env, "groups", "--json").stdout)
-    refused = events(env, "groups", "remove", "mailer", "--topic", "orders")
-    removed = events(env, "groups", "remove", "mailer", "--topic", "orders", "--force")
+    (listed,) = json.loads(events("groups", "--json").stdout)
+    refused = events("groups", "remove", "mailer", "--topic", "orders")
+    removed = events("groups", "remove", "mailer", "--topic", "orders", "--force")
 
     assert (listed["name"], listed["pending"], listed["lag"]) == ("mailer", 2, 3)
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)

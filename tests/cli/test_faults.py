@@ -7,26 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import ROOT, clean_environment, free_port
+from tests.support.forks import Forks
+from tests.support.processes import ROOT, free_port
 
 Tried = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def try_start(tmp_path: Path) -> Tried:
+def try_start(forks: Forks, tmp_path: Path) -> Tried:
     """Call `tradepost up` with some settings, where it must refuse; give exit code and words."""
 
     def call(**settings: str) -> tuple[int, str]:
         ports = {"API_PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
-        done = subprocess.run(
-            [sys.executable, "-m", "cli", "up"],
-            check=False,
-            cwd=tmp_path,
-            env=clean_environment({"PYTHONPATH": str(ROOT), **ports, **settings}),
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = forks.run("cli", "up", env={**ports, **settings}, cwd=tmp_path)
         assert done.stdout == ""
         return done.returncode, done.stderr
 

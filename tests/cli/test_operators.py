@@ -3,34 +3,24 @@
 import json
 import subprocess
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from accounts import audit
 from infra import queues
 from infra.db import Database
-from tests.support.processes import PYTHON, ROOT, clean_environment, free_port
+from tests.support.forks import Forks
+from tests.support.processes import free_port
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def tradepost(sqlite_url: str) -> Call:
+def tradepost(forks: Forks, sqlite_url: str) -> Call:
     """Call `tradepost …` on a machine with this database and no Redis."""
     env = {"DATABASE_URL": sqlite_url, "BROKER_URL": f"redis://127.0.0.1:{free_port()}/0"}
-
-    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [PYTHON, "-m", "cli", *arguments],
-            cwd=ROOT,
-            env=clean_environment(env),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-
-    return call
+    return partial(forks.run, "cli", env=env)
 
 
 def test_seed_adds_what_is_missing_and_a_repeat_adds_nothing(tradepost: Call) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
@@ -13,19 +14,29 @@ from shop.gateways.sandbox import SandboxGateway
 from shop.payments import Payment
 from shop.settlement import LEASE, MOST_TRIES
 from tests.shop.stage import NOON, Shop
+from tests.support.forks import Forks
 from tests.support.gateway import FakeGateway
-from tests.support.processes import PYTHON, ROOT, clean_environment
 from tests.support.sandbox import Sandbox
 
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
-def test_reconcile_ends_with_one_when_the_books_differ(sqlite_url: str, sandbox: Sandbox) -> None:
-    env = {"DATABASE_URL": sqlite_url, "ENV_FILE": "", **sandbox.env()}
 
-    agreeing = _reconcile(env)
+@pytest.fixture
+def payments(forks: Forks) -> Call:
+    """Call `tradepost payments …` with these settings."""
+    return lambda env, *arguments: forks.run("cli", "payments", *arguments, env=env)
+
+
+def test_reconcile_ends_with_one_when_the_books_differ(
+    sqlite_url: str, sandbox: Sandbox, payments: Call
+) -> None:
+    env = {"DATABASE_URL": sqlite_url, **sandbox.env()}
+
+    agreeing = payments(env, "reconcile", "--json")
     stray = SandboxGateway(sandbox.gateway_url).charge(
         ChargeRequest("stray:1", "nobody", 700, "USD", "tok_visa")
     )
-    differing = _reconcile(env)
+    differing = payments(env, "reconcile", "--json")
 
     assert isinstance(stray, Succeeded)
     assert (agreeing.returncode, json.loads(agreeing.stdout)["agrees"]) == (0, True)
@@ -34,17 +45,17 @@ def test_reconcile_ends_with_one_when_the_books_differ(sqlite_url: str, sandbox:
     assert (finding["gateway_id"], finding["theirs"]) == (stray.id, 7.0)
 
 
-def test_a_day_that_is_none_is_a_sentence(sqlite_url: str) -> None:
-    answer = _reconcile({"DATABASE_URL": sqlite_url, "ENV_FILE": ""}, "--day", "yesterday")
+def test_a_day_that_is_none_is_a_sentence(sqlite_url: str, payments: Call) -> None:
+    answer = payments({"DATABASE_URL": sqlite_url}, "reconcile", "--day", "yesterday")
 
     assert answer.returncode == 1
     assert answer.stderr.splitlines() == ["yesterday is no day: write it as 2026-01-31."]
 
 
 def test_what_is_held_is_settled_by_hand_and_written_down(
-    sqlite_database: Database, sqlite_url: str
+    sqlite_database: Database, sqlite_url: str, payments: Call
 ) -> None:
-    env = {"DATABASE_URL": sqlite_url, "ENV_FILE": ""}
+    env = {"DATABASE_URL": sqlite_url}
     shop = Shop(sqlite_database, FakeGateway())
     order_id = shop.place_one()
     for n in range(MOST_TRIES + 1):
@@ -53,9 +64,9 @@ def test_what_is_held_is_settled_by_hand_and_written_down(
         session.execute(sa.update(Payment).values(request_id="its-settlement-is-logged"))
     said = ["--charged", "ch_9", "--reason", "seen"]
 
-    listed, told = _payments(env, "held", "--json"), _payments(env, "held")
-    settled = _payments(env, "settle", str(order_id), *said, "--json")
-    again = _payments(env, "settle", str(order_id), *said, "--json")
+    listed, told = payments(env, "held", "--json"), payments(env, "held")
+    settled = payments(env, "settle", str(order_id), *said, "--json")
+    again = payments(env, "settle", str(order_id), *said, "--json")
 
     (held,) = json.loads(listed.stdout)
     assert (listed.returncode, held["what"], held["order_id"]) == (1, "charge", order_id)
@@ -77,23 +88,7 @@ def test_what_is_held_is_settled_by_hand_and_written_down(
         ("settle-refund", "1", "--not-made"),
     ],
 )
-def test_half_a_decision_is_a_sentence(arguments: tuple[str, ...]) -> None:
-    answer = _payments({"ENV_FILE": ""}, *arguments)
+def test_half_a_decision_is_a_sentence(arguments: tuple[str, ...], payments: Call) -> None:
+    answer = payments({}, *arguments)
 
     assert (answer.returncode, answer.stdout, answer.stderr.count("\n")) == (1, "", 1)
-
-
-def _reconcile(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return _payments(env, "reconcile", "--json", *arguments)
-
-
-def _payments(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [PYTHON, "-m", "cli", "payments", *arguments],
-        cwd=ROOT,
-        env=clean_environment(env),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )

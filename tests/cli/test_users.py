@@ -6,7 +6,7 @@ from accounts import audit, users
 from accounts.passwords import Passwords
 from accounts.tables import Role
 from infra.db import Database
-from tests.support.processes import PYTHON, ROOT, clean_environment
+from tests.support.forks import Forks
 
 PASSWORD = "correct horse battery staple"
 
@@ -14,24 +14,16 @@ PASSWORD = "correct horse battery staple"
 class Desk:
     """Somebody who types `tradepost users …` on a machine with this database."""
 
-    def __init__(self, url: str) -> None:
-        self._env = clean_environment({"DATABASE_URL": url, "ENV_FILE": ""})
+    def __init__(self, forks: Forks, url: str) -> None:
+        self._forks, self._env = forks, {"DATABASE_URL": url}
 
     def users(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [PYTHON, "-m", "cli", "users", *arguments],
-            cwd=ROOT,
-            env=self._env,
-            input=typed,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return self._forks.run("cli", "users", *arguments, env=self._env, typed=typed)
 
 
 @pytest.fixture
-def desk(sqlite_url: str) -> Desk:
-    return Desk(sqlite_url)
+def desk(forks: Forks, sqlite_url: str) -> Desk:
+    return Desk(forks, sqlite_url)
 
 
 def test_first_admin_is_made_and_every_step_is_written_down(

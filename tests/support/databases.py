@@ -2,6 +2,7 @@
 
 import fcntl
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pymysql.cursors import Cursor
-from sqlalchemy.engine import Engine
+from sqlalchemy import event
+from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.orm import sessionmaker
 
+from infra.db import Database, open_database
 from tests.support.mariadb import MariaDB, prepare_data_folder
 from tests.support.processes import PYTHON, ROOT, Nursery, clean_environment
 
@@ -30,6 +34,51 @@ def speak_as_mysql(engine: Engine) -> Engine:
     dialect.insert_executemany_returning = False
     dialect.insert_executemany_returning_sort_by_parameter_order = False
     return engine
+
+
+def another_door(database: Database) -> Database:
+    """Open a database once more, over the same pool and with the same compiled statements.
+
+    To compile its statements took a test longer than to send them. Listeners on the new engine
+    are not heard by others.
+    """
+    engine = database.engine.execution_options()
+    return Database(
+        engine=engine,
+        sessions=sessionmaker(engine, expire_on_commit=False),
+        reads=sessionmaker(engine.execution_options(readonly=True), expire_on_commit=False),
+    )
+
+
+class SqliteFiles:
+    """Opens one file after the other with one engine, which keeps its compiled statements."""
+
+    def __init__(self, first: Path) -> None:
+        self._file = str(first)
+        self._opened = open_database(f"sqlite:///{first}")
+        event.listen(self._opened.engine, "do_connect", self._connect)
+        event.listen(self._opened.engine, "connect", _leave_to_the_cache)
+
+    @contextmanager
+    def opened(self, url: str) -> Iterator[Database]:
+        """Open a file while the block lasts."""
+        self._file = make_url(url).database or self._file
+        try:
+            yield another_door(self._opened)
+        finally:
+            self._opened.engine.dispose()
+
+    def _connect(
+        self, _dialect: object, _record: object, _args: object, options: Any
+    ) -> sqlite3.Connection:
+        connection: sqlite3.Connection = sqlite3.connect(self._file, **options)
+        return connection
+
+
+def _leave_to_the_cache(connection: sqlite3.Connection, _record: object) -> None:
+    # No test outlives a power cut, and a disk that is waited for at each COMMIT costs more than
+    # all else.
+    connection.execute("PRAGMA synchronous=OFF")
 
 
 def migrate(url: str, *, revision: str = "head") -> None:

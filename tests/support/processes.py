@@ -228,7 +228,7 @@ class Nursery:
         log_path = self._log_dir / f"{name}-{len(self._children)}.log"
         with log_path.open("wb") as log:
             popen = subprocess.Popen(
-                [*_dies_with_parent(), *(str(part) for part in command)],
+                [*dies_with_parent(), *(str(part) for part in command)],
                 cwd=cwd,
                 env=clean_environment(env),
                 stdin=subprocess.DEVNULL,
@@ -268,7 +268,8 @@ class Nursery:
             child.stop()
 
 
-def _dies_with_parent() -> list[str]:
+def dies_with_parent() -> list[str]:
+    """Give the words before a command that end it with this process, where the system has them."""
     # setpriv sets the parent-death signal and execs: unlike a preexec_fn it is safe beside threads.
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []

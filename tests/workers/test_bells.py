@@ -1,27 +1,19 @@
 """Ringing: a thousand rings are one message, and a broker that is away is no reason to fail."""
 
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import redis
 
 from tests.support.fleet import Fleet
-from tests.support.processes import ROOT, Nursery, clean_environment, eventually
+from tests.support.forks import Forks
+from tests.support.processes import Nursery, eventually
 from tests.support.sandbox import Sandbox
 from tests.support.valkey import Valkey
 from tests.workers.conftest import PlaceOrder
 
-_RING = """
-import sys, time
-from workers.bells import ring
-from workers.payments import settle
-began = time.monotonic()
-for _ in range(int(sys.argv[1])):
-    ring(settle)
-print(time.monotonic() - began)
-"""
+Ring = Callable[..., float]
 
 
 @pytest.fixture
@@ -29,72 +21,65 @@ def env(valkey: Valkey) -> dict[str, str]:
     return {"BROKER_URL": valkey.url(0), "CACHE_URL": valkey.url(2)}
 
 
-def ring(env: dict[str, str], count: int = 1) -> float:
-    """Ring from a process of its own; return how long the rings took."""
-    done = subprocess.run(
-        [sys.executable, "-c", _RING, str(count)],
-        cwd=ROOT,
-        env=clean_environment(env),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return float(done.stdout.splitlines()[-1])  # below what is logged
+@pytest.fixture
+def ring(forks: Forks, env: dict[str, str]) -> Ring:
+    """Ring so often from a process of its own; tell how long the rings took."""
+
+    def ring(count: int = 1, **settings: str) -> float:
+        done = forks.run("tests.workers.ringer", str(count), env={**env, **settings})
+        assert done.returncode == 0, done.stderr
+        return float(done.stdout.splitlines()[-1])  # below what is logged
+
+    return ring
 
 
-def test_thousand_rings_are_one_message(env: dict[str, str], broker: "redis.Redis") -> None:
-    ring(env, 1000)
+def test_thousand_rings_are_one_message(ring: Ring, broker: "redis.Redis") -> None:
+    ring(1000)
 
     assert broker.llen("payments") == 1
 
 
 def test_ring_after_somebody_came_is_a_new_message(
-    env: dict[str, str], broker: "redis.Redis", cache: "redis.Redis"
+    ring: Ring, broker: "redis.Redis", cache: "redis.Redis"
 ) -> None:
-    ring(env)
+    ring()
     cache.delete("bell:payments.settle")
 
-    ring(env)
+    ring()
 
     assert broker.llen("payments") == 2
 
 
-def test_broker_away_is_no_reason_to_fail_or_to_wait(env: dict[str, str], valkey: Valkey) -> None:
+def test_broker_away_is_no_reason_to_fail_or_to_wait(ring: Ring, valkey: Valkey) -> None:
     valkey.kill()
 
-    assert ring(env, 1000) < 1
+    assert ring(1000) < 1
 
 
-def test_frozen_broker_costs_the_caller_its_budget_and_no_more(
-    env: dict[str, str], valkey: Valkey
-) -> None:
+def test_frozen_broker_costs_the_caller_its_budget_and_no_more(ring: Ring, valkey: Valkey) -> None:
     valkey.freeze()
 
-    took_s = ring(env, 100)
+    took_s = ring(100)
 
     valkey.thaw()
     assert took_s < 2
 
 
-def test_broker_without_memory_is_no_reason_to_fail(
-    env: dict[str, str], broker: "redis.Redis"
-) -> None:
+def test_broker_without_memory_is_no_reason_to_fail(ring: Ring, broker: "redis.Redis") -> None:
     broker.config_set("maxmemory", 1)
 
-    ring(env, 10)
+    ring(10)
 
 
 def test_queue_without_memory_is_no_reason_to_fail(
-    env: dict[str, str], processes: Nursery, tmp_path: Path
+    ring: Ring, processes: Nursery, tmp_path: Path
 ) -> None:
     full = Valkey(processes, tmp_path)
     full.start()
     with full.client() as client:
         client.config_set("maxmemory", 1)
 
-    ring({**env, "BROKER_URL": full.url()}, 10)
+    ring(10, BROKER_URL=full.url())
 
 
 def test_lost_bell_is_found_by_the_sweep(
