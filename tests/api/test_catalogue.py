@@ -63,6 +63,7 @@ def test_a_list_shows_what_can_be_ordered(front: Shopfront) -> None:
         ("sort=PRICE", "invalid"),
         ("sort=", "invalid"),
         ("sort=price,name", "invalid"),
+        ("limit=-1", "invalid"),
         ("min_price=-1", "invalid"),
         ("min_price=1e2", "invalid"),
         ("min_price=0.001", "invalid"),

@@ -8,6 +8,7 @@ from tests.api.shopfront import Shopfront, Visitor, problem_of
 
 pytest_plugins = ("tests.api.shop_fixtures",)
 
+LINES = b'{"items":[' + b'{"product_id":1,"quantity":1},' * 10_000
 DEEP = b'{"items":' + b"[" * 10_000 + b"]" * 10_000 + b"}"
 SOUND = b'{"id": 1, "quantity": 1}'
 JSON = {"Content-Type": "application/json"}
@@ -53,6 +54,8 @@ def test_the_longest_key_is_taken(front: Shopfront, customer: Visitor) -> None:
                      id="half a character"),
         pytest.param(JSON, b"\xff\xfe", (400, "malformed_json"), id="no text"),
         pytest.param(JSON, b" " * 10_000_000, (413, "body_too_large"), id="10 MB"),
+        pytest.param(JSON, LINES + b'{"product_id":1,"quantity":1}]}', (413, "body_too_large"),
+                     id="10,001 lines"),
         pytest.param({"Content-Type": "text/plain"}, SOUND, (415, "unsupported_media_type"),
                      id="another content type"),
         pytest.param({}, SOUND, (415, "unsupported_media_type"), id="no content type"),
@@ -96,6 +99,9 @@ def test_a_body_without_sense_is_refused(
         pytest.param({"expected_total": "\u0661"}, id="a total in Arabic digits"),
         pytest.param({"expected_total": True}, id="a total of true"),
         pytest.param({"expected_total": 1e300}, id="a total of 300 digits"),
+        pytest.param({"total_amount": 0.001}, id="an old total of a tenth of a cent"),
+        pytest.param({"total_amount": -1}, id="a negative old total"),
+        pytest.param({"total_amount": "1e2"}, id="an old total in words"),
         pytest.param({"expected_total": 1, "total_amount": 1}, id="two totals"),
         pytest.param({"payment_token": ""}, id="no card"),
         pytest.param({"payment_token": "tok visa"}, id="a card of two words"),
@@ -134,6 +140,13 @@ def test_a_field_without_sense_is_refused(
         pytest.param({"items": [{"product_id": 1}]}, id="a line without a quantity"),
         pytest.param({"items": [{"quantity": 1}]}, id="a line without a product"),
         pytest.param({"items": [{"product_id": 1, "quantity": 1, "price": 1}]}, id="a price"),
+        pytest.param({"items": [{"product_id": 1, "quantity": 0}]}, id="a line of none"),
+        pytest.param({"items": [{"product_id": 1, "quantity": -1}]}, id="a line of less"),
+        pytest.param({"items": [{"product_id": 1, "quantity": 1.5}]}, id="a line of 1.5"),
+        pytest.param({"items": [{"product_id": 1, "quantity": "1"}]}, id="a line in words"),
+        pytest.param({"items": [{"product_id": 1, "quantity": True}]}, id="a line of true"),
+        pytest.param({"items": [{"product_id": 1, "quantity": 2**31}]}, id="a line of 2^31"),
+        pytest.param({"items": [{"product_id": 1, "quantity": 2**63}]}, id="a line of 2^63"),
         pytest.param({"items": {"product_id": 1, "quantity": 1}}, id="an object of lines"),
         pytest.param({"items": [[1, 1]]}, id="lists of lines"),
         pytest.param({"items": None}, id="null"),

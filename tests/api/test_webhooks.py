@@ -120,7 +120,12 @@ def test_what_a_webhook_claims_is_not_believed(
         pytest.param(lambda body: sign(body, "whsec_of_somebody_else"), id="wrong secret"),
         pytest.param(lambda body: sign(body, STRIPES), id="another gateway's secret"),
         pytest.param(lambda body: sign(body, NEW, at=time.time() - 302), id="5 minutes old"),
+        pytest.param(lambda body: sign(body, NEW, at=time.time() + 302), id="5 minutes ahead"),
         pytest.param(lambda body: sign(body + b" ", NEW), id="signed for another body"),
+        pytest.param(lambda _: "t=now,v1=00", id="a time in words"),
+        pytest.param(lambda _: f"t={int(time.time())},v1=", id="a signature of nothing"),
+        pytest.param(lambda _: f"t={int(time.time())},v1=" + "0" * 8000, id="an endless one"),
+        pytest.param(lambda body: sign(body, ""), id="signed with nothing"),
     ],
 )
 def test_a_forged_webhook_changes_nothing(
@@ -196,6 +201,14 @@ def test_an_event_about_nothing_of_ours_is_kept_and_ignored(
         (b"{", 400),
         (b'{"id": "evt_1", "id": "evt_2"}', 400),
         (b'{"id": "evt_1\\u0000"}', 400),
+        (b"null", 422),
+        (b'{"id": 5, "type": "charge.succeeded", "data": {"object": {}}}', 422),
+        (b'{"id": "", "type": "charge.succeeded", "data": {"object": {}}}', 422),
+        (b'{"id": "evt_1", "type": ["charge.succeeded"], "data": {"object": {}}}', 422),
+        (b'{"id": "evt_1", "type": "charge.succeeded", "data": {"object": [1]}}', 422),
+        (b'{"id": "' + b"x" * 300 + b'", "type": "charge.succeeded", "data": {"object": {}}}', 422),
+        (b'{"id": "evt_1", "created": 1e999}', 400),
+        (b'{"id": "evt_1", "data": ' + b"[" * 10_000 + b"]" * 10_000 + b"}", 400),
         (b" " * 70_000, 413),
     ],
 )
