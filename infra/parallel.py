@@ -2,9 +2,9 @@
 
 import queue
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Generic, TypeVar
@@ -26,26 +26,41 @@ def answer_groups(
     *,
     limit: int,
     deadline_s: float,
-    group_size: int = 200,
+    more: Callable[[int], Sequence[S]] | None = None,
+    group_size: int = 500,
     group_wait_s: float = 0.05,
 ) -> Iterator[list[tuple[S, T]]]:
     """Call every subject, at most `limit` at once; yield answers as they come, in groups.
 
     A group ends when it is full or `group_wait_s` after its first answer, so that one slow call
-    delays only itself. Subjects without an answer at the deadline are in no group; their calls end
-    by their own time-outs. A call that raises is logged and has no answer either.
+    delays only itself. After each group `more` is asked for further subjects, at most as many as
+    it is told: enough to keep all calls going until the next group. Fewer than that are the last.
+
+    Subjects without an answer `deadline_s` after the last ones came are in no group; their calls
+    end by their own time-outs. A call that raises is logged and has no answer either.
     """
-    crew = _Crew(call, subjects, limit)
+    crew = _Crew(call, limit)
+    crew.take_on(subjects)
     ends_at = time.monotonic() + deadline_s
-    left = len(subjects)
-    while left:
-        ended = _take_group(crew, ends_at, min(left, group_size), group_wait_s)
-        if not ended:
-            crew.dismiss()
-            return
-        left -= len(ended)
-        if group := [it for it in ended if not isinstance(it, _Broken)]:
-            yield group
+    try:
+        while crew.unanswered:
+            ended = crew.answers(ends_at, most=group_size, wait_s=group_wait_s)
+            if not ended:
+                return
+            if group := [it for it in ended if not isinstance(it, _Broken)]:
+                yield group
+            # A group took as long to come and to be dealt with as the next one will.
+            wanted = min(2 * len(ended), 2 * limit, group_size) - crew.waiting
+            if more is None or wanted <= 0:
+                continue
+            added = more(wanted)
+            if len(added) < wanted:
+                more = None
+            if added:
+                crew.take_on(added)
+                ends_at = time.monotonic() + deadline_s
+    finally:
+        crew.dismiss()
 
 
 def forget_threads() -> None:
@@ -58,53 +73,86 @@ class _Broken:
     """A call that raised: the bug is in the log, and nobody need wait for an answer."""
 
 
-class _Crew(Generic[S, T]):
-    """Threads that work through the subjects; more of them the longer it takes."""
+@dataclass(frozen=True, slots=True)
+class _Dismissal:
+    """What a thread finds in the line when it is needed no more."""
 
-    def __init__(self, call: Callable[[S], T], subjects: Sequence[S], limit: int) -> None:
+
+_Ended = tuple[S, T] | _Broken
+
+
+class _Crew(Generic[S, T]):
+    """Threads that work through a line of subjects; more of them the longer it takes."""
+
+    def __init__(self, call: Callable[[S], T], limit: int) -> None:
+        self.unanswered = 0
         self._call = call
-        self._waiting = deque(subjects)
-        self._limit = min(limit, len(subjects), MOST_THREADS)
+        self._limit = min(limit, MOST_THREADS)
         self._size = 0
         self._grows_at = 0.0
-        self._answers: queue.SimpleQueue[tuple[S, T] | _Broken] = queue.SimpleQueue()
+        self._line: queue.SimpleQueue[S | _Dismissal] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[_Ended[S, T]] = queue.SimpleQueue()
 
-    def answer(self, until: float) -> tuple[S, T] | _Broken | None:
-        """Wait for the next call to end; None if none did in time."""
+    @property
+    def waiting(self) -> int:
+        """How many subjects are in line, their calls not yet begun."""
+        return self._line.qsize()
+
+    def take_on(self, subjects: Sequence[S]) -> None:
+        """Put subjects in line."""
+        for subject in subjects:
+            self._line.put(subject)
+        self.unanswered += len(subjects)
+
+    def answers(self, until: float, *, most: int, wait_s: float) -> list[_Ended[S, T]]:
+        """Wait for a call to end, and a moment for others; nothing if none did in time."""
+        group: list[_Ended[S, T]] = []
+        most = min(most, self.unanswered)
+        while len(group) < most:
+            ended = self._next(until)
+            if ended is None:
+                break
+            group.append(ended)
+            if len(group) == 1:
+                until = min(until, time.monotonic() + wait_s)
+        self.unanswered -= len(group)
+        return group
+
+    def dismiss(self) -> None:
+        """Begin no further call, and let the threads go."""
+        while self.waiting:
+            with suppress(queue.Empty):
+                self._line.get_nowait()
+        for _ in range(self._size):
+            self._line.put(_Dismissal())
+
+    def _next(self, until: float) -> _Ended[S, T] | None:
         while True:
             self._grow()
             now = time.monotonic()
-            growing = self._waiting and self._size < self._limit
+            growing = self.waiting and self._size < self._limit
             wait_s = min(until - now, RECRUIT_EVERY_S) if growing else until - now
             try:
-                return self._answers.get(timeout=max(0.0, wait_s))
+                return self._ended.get(timeout=max(0.0, wait_s))
             except queue.Empty:
                 if time.monotonic() >= until:
                     return None
 
-    def dismiss(self) -> None:
-        """Begin no further call."""
-        self._waiting.clear()
-
     def _grow(self) -> None:
-        now = time.monotonic()
-        if now < self._grows_at or not self._waiting or self._size >= self._limit:
+        now, waiting = time.monotonic(), self.waiting
+        if now < self._grows_at or not waiting or self._size >= self._limit:
             return
-        more = min(max(1, self._size), self._limit - self._size)
-        for _ in range(more):
+        recruits = min(max(1, self._size), self._limit - self._size, waiting)
+        for _ in range(recruits):
             _threads().submit(self._work)
-        self._size += more
+        self._size += recruits
         self._grows_at = now + RECRUIT_EVERY_S
 
     def _work(self) -> None:
-        while True:
-            try:
-                subject = self._waiting.popleft()
-            except IndexError:
-                return
-            self._answers.put(self._ended(subject))
+        while not isinstance(subject := self._line.get(), _Dismissal):
+            self._ended.put(self._end(subject))
 
-    def _ended(self, subject: S) -> tuple[S, T] | _Broken:
+    def _end(self, subject: S) -> _Ended[S, T]:
         try:
             return subject, self._call(subject)
         except Exception:  # noqa: BLE001 - the outermost line: nobody reads what a thread raises
@@ -115,18 +163,3 @@ class _Crew(Generic[S, T]):
 @cache
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="outside-call")
-
-
-def _take_group(
-    crew: _Crew[S, T], ends_at: float, size: int, wait_s: float
-) -> list[tuple[S, T] | _Broken]:
-    group: list[tuple[S, T] | _Broken] = []
-    until = ends_at
-    while len(group) < size:
-        answered = crew.answer(until)
-        if answered is None:
-            break
-        group.append(answered)
-        if len(group) == 1:
-            until = min(ends_at, time.monotonic() + wait_s)
-    return group

@@ -1,5 +1,6 @@
 """Write what the gateway said: attempt, payment, order, ledger and events in one transaction."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -46,6 +47,7 @@ _MISSING = "the gateway knows no such charge"
 class Claim:
     """A payment that is ours until the lease ends, with the request to send for it.
 
+    No call begins after `send_by_s`, by this process's monotonic clock: the lease could end first.
     `ended` means that the order has ended unpaid: a charge that was given up is only looked for.
     """
 
@@ -57,6 +59,7 @@ class Claim:
     missing_since: datetime | None = None
     charge_id: str | None = None
     ended: bool = False
+    send_by_s: float = math.inf
     log: CallLog = field(default_factory=CallLog, compare=False)
 
     @property
@@ -90,7 +93,8 @@ def settle(
     answered = [(claim, answer) for claim, answer in answered if claim.payment_id in ours]
     asked_by = _requests_behind(answered)
     gateway_calls.record(session, [(claim.order_id, claim.log) for claim, _ in answered], at=now)
-    late = [it for it in answered if it[0].ended]
+    unsent = [claim for claim, answer in answered if isinstance(answer, NotSent)]
+    late = [it for it in answered if it[0].ended and not isinstance(it[1], NotSent)]
     answered = [it for it in answered if not it[0].ended]
     paid = [(claim, answer) for claim, answer in answered if isinstance(answer, Succeeded)]
     declined = [
@@ -110,7 +114,7 @@ def settle(
             at=now,
         ),
     ]
-    _put_back(session, [claim for claim, answer in answered if isinstance(answer, NotSent)], at=now)
+    _put_back(session, unsent, at=now)
     outbox.record(session, changes, asked_by=asked_by)
     return len(paid) + len(declined)
 

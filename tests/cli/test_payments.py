@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from accounts import audit
 from infra.db import Database
+from shop.claiming import LEASE, MOST_TRIES
 from shop.gateways.protocol import ChargeRequest, Succeeded
 from shop.gateways.sandbox import SandboxGateway
 from shop.payments import Payment
-from shop.settlement import LEASE, MOST_TRIES
 from tests.shop.stage import NOON, Shop
 from tests.support.forks import Forks
 from tests.support.gateway import FakeGateway

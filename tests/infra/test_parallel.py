@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 
 import pytest
 import structlog
@@ -49,6 +49,35 @@ def test_slow_call_delays_only_itself(gate: threading.Event) -> None:
     assert next(groups) == [("quick", "quick")]
     gate.set()
     assert next(groups) == [("slow", "True")]
+
+
+def test_further_subjects_are_called_while_a_slow_call_is_under_way(gate: threading.Event) -> None:
+    def call(name: str) -> str:
+        return str(gate.wait(10)) if name == "slow" else name
+
+    supply: Iterator[list[str]] = iter([["third", "fourth"], []])
+    groups = answer_groups(
+        call, ["slow", "second"], limit=2, deadline_s=10, more=lambda _: next(supply)
+    )
+
+    answered = islice(chain.from_iterable(groups), 3)
+    assert [name for name, _ in answered] == ["second", "third", "fourth"]
+
+
+def test_further_subjects_are_asked_for_until_they_are_fewer_than_asked_for() -> None:
+    supply = iter(range(10, 100))
+    asked: list[int] = []
+
+    def more(most: int) -> list[int]:
+        asked.append(most)
+        return list(islice(supply, most))
+
+    groups = answer_groups(
+        double, range(10), limit=10, deadline_s=5, more=more, group_size=40, group_wait_s=5
+    )
+
+    assert sorted(chain(*groups)) == [(number, number * 2) for number in range(100)]
+    assert asked == [20, 20, 20, 20, 20]
 
 
 def test_call_that_raises_is_logged_and_not_waited_for() -> None:

@@ -20,9 +20,11 @@ from shop import (
     amendment,
     cancellation,
     checkout,
+    claiming,
     fulfilment,
     movements,
     orders,
+    outcomes,
     payments,
     products,
     refund_requests,
@@ -31,7 +33,7 @@ from shop import (
     timeline,
 )
 from shop.checkout import Request, Terms
-from shop.gateways.protocol import PaymentGateway
+from shop.gateways.protocol import Answer, Missing, PaymentGateway
 from shop.ledger import Entry
 from shop.movements import Movement, Reason, StockMovement
 from shop.outcomes import Claim
@@ -142,8 +144,28 @@ class Shop:
         """Claim what is due and do no more, like a worker that dies right after."""
         return transact(
             self.database.sessions,
-            lambda session: settlement.claim(
+            lambda session: claiming.claim(
                 session, token=token, limit=200, gateway=self.gateway.name, now=now
+            ),
+        )
+
+    def write(
+        self,
+        claim: Claim,
+        answer: Answer | Missing,
+        *,
+        token: str = "somebody",
+        now: datetime = NOON,
+    ) -> int:
+        """Settle one answer as the holder of a lease; return how many payments that settled."""
+        return transact(
+            self.database.sessions,
+            lambda session: outcomes.settle(
+                session,
+                [(claim, answer)],
+                token=token,
+                fulfilment_delay=self._fulfilment_delay,
+                now=now,
             ),
         )
 

@@ -141,6 +141,19 @@ def test_a_charge_found_after_the_end_sells_again(shop: Shop, gateway: FakeGatew
     assert len(gateway.captured()) == 1
 
 
+def test_a_charge_is_looked_for_after_the_end_until_the_gateway_was_asked(
+    shop: Shop, gateway: FakeGateway
+) -> None:
+    _, order_id = _ended_but_charged(shop, gateway)
+    shop.look_again(order_id, now=NOON + 3 * HOUR)
+    (claim,) = shop.claim(now=NOON + 3 * HOUR)
+
+    shop.write(claim, NotSent("its turn came too late"), now=NOON + 3 * HOUR)
+    shop.settle(now=NOON + 4 * HOUR)
+
+    assert shop.status(order_id) == "paid"
+
+
 def test_a_charge_found_after_the_stock_has_gone_is_given_back(
     shop: Shop, gateway: FakeGateway
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from infra.db import Database, transact
-from shop import repayments, settlement, sync, takeover
+from shop import claiming, repayments, sync, takeover
 from shop.gateways.sandbox import SandboxGateway
 from shop.products import Product
 from shop.stock import Stock
@@ -22,6 +22,7 @@ from tests.support.sandbox import Sandbox
 
 Crash = Callable[[str, str], None]
 SETTLE = "from workers.payments import settle; settle()"
+ONE_AT_ONCE = "from shop.gateways.sandbox import SandboxGateway as G; G.max_in_flight = 1; "
 SYNC = "from workers.products import sync_products; sync_products()"
 GIVE_BACK = "from workers.refunds import settle; settle()"
 
@@ -52,11 +53,26 @@ def test_a_payment_whose_worker_was_killed_is_charged_once(
     crash(SETTLE, place)
     interrupted = real_shop.attempt(order_id).state
 
-    settled = real_shop.settle(now=_after_lease(real_shop, settlement.LEASE))
+    settled = real_shop.settle(now=_after_lease(real_shop, claiming.LEASE))
 
     assert (interrupted, settled) == ("sending", 1)
     assert real_shop.status(order_id) == "paid"
     assert [charge.amount for charge in sandbox.ledger().charges_of(order_id)] == [6000]
+
+
+def test_payments_whose_worker_was_killed_before_their_turn_are_charged_once(
+    real_shop: Shop, sandbox: Sandbox, crash: Crash
+) -> None:
+    orders = [real_shop.place_one() for _ in range(4)]
+    crash(ONE_AT_ONCE + SETTLE, "payments.claimed_ahead")
+    interrupted = [real_shop.attempt(order).state for order in orders[:3]]
+
+    settled = real_shop.settle(now=_after_lease(real_shop, claiming.LEASE))
+
+    assert (interrupted, settled) == (["succeeded", "sending", "sending"], 3)
+    assert {real_shop.status(order) for order in orders} == {"paid"}
+    ledger = sandbox.ledger()
+    assert [len(ledger.charges_of(order)) for order in orders] == [1, 1, 1, 1]
 
 
 def test_a_payment_that_was_settled_before_the_kill_is_left_alone(
@@ -65,7 +81,7 @@ def test_a_payment_that_was_settled_before_the_kill_is_left_alone(
     order_id = real_shop.place_one()
     crash(SETTLE, "payments.settled")
 
-    settled = real_shop.settle(now=_after_lease(real_shop, settlement.LEASE))
+    settled = real_shop.settle(now=_after_lease(real_shop, claiming.LEASE))
 
     assert settled == 0
     assert real_shop.status(order_id) == "paid"

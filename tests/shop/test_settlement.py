@@ -1,14 +1,15 @@
 """A due payment is claimed, charged and settled, by one worker at a time."""
 
+import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from infra.db import transact
-from shop import outcomes
+from shop import settlement
+from shop.claiming import LEASE, MOST_TRIES
 from shop.gateways.protocol import Declined, Missing, NotSent, Succeeded, Unknown
 from shop.outcomes import SEND_AGAIN_AFTER
-from shop.settlement import LEASE, MOST_TRIES
 from tests.shop.stage import NOON, Level, Shop, as_told
 from tests.support.gateway import FakeGateway
 
@@ -236,6 +237,26 @@ def test_a_run_that_ends_without_an_outcome_is_taken_up_after_its_lease(
     assert gateway.captured() == {f"{order_id}:1": 6000}
 
 
+@pytest.mark.parametrize("runs_before", [0, 1])
+def test_a_payment_whose_turn_comes_too_late_for_its_lease_is_given_back_untouched(
+    shop: Shop, gateway: FakeGateway, runs_before: int
+) -> None:
+    order_id = shop.place_one()
+    for n in range(runs_before):
+        shop.claim(now=NOON + n * LEASE)
+    now = NOON + runs_before * LEASE
+    (claim,) = shop.claim(now=now)
+
+    answer = settlement.ask(gateway, replace(claim, send_by_s=time.monotonic()))
+    shop.write(claim, answer, now=now)
+
+    payment = shop.payment(order_id)
+    assert (gateway.sent, gateway.asked) == ([], [])
+    assert (payment.due_at, payment.lease_token, payment.tries) == (now + SEND_AGAIN_AFTER, None, 0)
+    assert shop.settle(now=now + SEND_AGAIN_AFTER) == 1
+    assert gateway.captured() == {f"{order_id}:1": 6000}
+
+
 def test_a_worker_that_dies_after_the_charge_charges_once(shop: Shop, gateway: FakeGateway) -> None:
     order_id = shop.place_one()
     (claim,) = shop.claim(now=NOON)
@@ -324,16 +345,7 @@ def test_an_answer_after_the_lease_was_lost_writes_nothing(
     shop.settle(now=NOON + LEASE)
     before = shop.snapshot()
 
-    settled = transact(
-        shop.database.sessions,
-        lambda session: outcomes.settle(
-            session,
-            [(claim, answer)],
-            token="the stopped one",
-            fulfilment_delay=timedelta(0),
-            now=NOON + 2 * LEASE,
-        ),
-    )
+    settled = shop.write(claim, answer, token="the stopped one", now=NOON + 2 * LEASE)
 
     assert settled == 0
     assert shop.snapshot() == before
@@ -343,19 +355,7 @@ def test_an_answer_settled_twice_is_booked_once(shop: Shop) -> None:
     order_id = shop.place_one()
     (claim,) = shop.claim(token="mine")
 
-    settled = [
-        transact(
-            shop.database.sessions,
-            lambda session: outcomes.settle(
-                session,
-                [(claim, Succeeded("ch_1"))],
-                token="mine",
-                fulfilment_delay=timedelta(0),
-                now=NOON,
-            ),
-        )
-        for _ in range(2)
-    ]
+    settled = [shop.write(claim, Succeeded("ch_1"), token="mine") for _ in range(2)]
 
     assert settled == [1, 0]
     assert len(shop.ledger(order_id)) == 2

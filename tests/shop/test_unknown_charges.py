@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from shop.claiming import LEASE
 from shop.gateways.protocol import (
     Declined,
     Missing,
@@ -13,7 +14,6 @@ from shop.gateways.protocol import (
     Unlisted,
 )
 from shop.outcomes import SEND_AGAIN_AFTER, next_check
-from shop.settlement import LEASE
 from tests.shop.stage import NOON, Level, Shop, as_told
 from tests.support.gateway import FakeGateway
 

@@ -4,8 +4,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from infra.db import transact
-from shop import outcomes, webhooks
+from shop import webhooks
 from shop.gateways.notices import Notice, Subject
 from shop.gateways.protocol import Unknown
 from shop.webhooks import BATCH, KEEP, WebhookInbox
@@ -19,16 +18,7 @@ def test_a_webhook_that_is_faster_than_the_answer_is_not_forgotten(shop: Shop) -
     (claim,) = shop.claim(now=NOON)
     webhooks.receive(shop.database.sessions, _notice(1, order_id), now=NOON + SECOND)
 
-    transact(
-        shop.database.sessions,
-        lambda session: outcomes.settle(
-            session,
-            [(claim, Unknown("the gateway answered 500"))],
-            token="somebody",
-            fulfilment_delay=timedelta(0),
-            now=NOON + 2 * SECOND,
-        ),
-    )
+    shop.write(claim, Unknown("the gateway answered 500"), now=NOON + 2 * SECOND)
 
     payment = shop.payment(order_id)
     assert (payment.due_at, payment.lease_token) == (NOON + SECOND, None)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from infra import clock, outbox
 from infra.db import Base, Database, Sessions, open_database
-from shop import cancellation, catalogue, fulfilment, orders, payments, settlement
+from shop import cancellation, catalogue, claiming, fulfilment, orders, payments
 from shop.catalogue import Filter, Sort
 from shop.orders import OrderStatus
 from tests.support.databases import speak_as_mysql
@@ -36,7 +36,7 @@ LOOKS: dict[str, Look] = {
     "orders in a state": lambda s: orders.list_page(
         s, user_id=None, before_id=None, limit=PAGE, status=OrderStatus.REFUNDED
     ),
-    "claim": lambda s: settlement.claim(s, token="t" * 36, limit=200, gateway="sandbox"),
+    "claim": lambda s: claiming.claim(s, token="t" * 36, limit=200, gateway="sandbox"),
     "count of due payments": payments.count_due,
     "fulfilment": lambda s: fulfilment.fulfil_due(_inside(s)),
     "expiry": lambda s: cancellation.expire_due(_inside(s), ttl=timedelta(days=9999)),
