@@ -1,7 +1,8 @@
-"""`tradepost events consume`, `tail` and `dead-letters`: the subscriber's side of the streams."""
+"""`tradepost events consume` and `tail`: the subscriber's side of the streams."""
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 from contextlib import closing
@@ -11,28 +12,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.running import settings_of_run
 from infra.errors import AppError, Invalid
-from infra.settings import load_settings
 
 # Slow to import, and every other command does without: inside the commands.
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sqlalchemy.orm import Session
 
     from infra.consumer import Handler
-    from infra.db import Database
     from infra.entries import Entry
 
-dead_letter_app = typer.Typer(
-    help="Look after what consumer groups could not handle.", no_args_is_help=True
-)
 _TAIL_BLOCK_MS = 1000
+# Before a peer takes the consumer for dead, and has the same command run once more.
+_COMMAND_S = 25.0
+_LAST_PORT = 65_535
 
-GroupName = Annotated[str, typer.Option("--group", help="The group's name.", min=1)]
 Topics = Annotated[str, typer.Option(help="Joined by commas; all if left out.")]
-TopicOf = Annotated[str, typer.Argument(help="The topic, as orders.")]
-Seq = Annotated[int, typer.Argument(help="The event's number within the topic.")]
 
 
 class UnknownTopics(Invalid):
@@ -41,14 +36,38 @@ class UnknownTopics(Invalid):
     code = "unknown_topic"
 
 
+class BadGroup(Invalid):
+    """The name cannot be that of a group."""
+
+    code = "bad_group"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"--group takes a name of 1 to {most} characters, without spaces.")
+
+
+class BadCommand(Invalid):
+    """The command cannot be run, whatever the event."""
+
+    code = "bad_command"
+
+
 class CommandFailed(AppError):
     """The command ended with an error for an event."""
 
     code = "command_failed"
 
 
+class MetricsNotServed(AppError):
+    """The port for metrics cannot be had."""
+
+    code = "metrics_not_served"
+
+    def __init__(self, port: int, error: OSError) -> None:
+        super().__init__(f"Metrics cannot be served on port {port}: {error.strerror}.")
+
+
 def consume(
-    group: GroupName,
+    group: Annotated[str, typer.Option("--group", help="The group's name.")],
     topics: Topics = "",
     command: Annotated[
         str, typer.Option("--exec", help="Run for each event, which it reads; else print it.")
@@ -56,32 +75,36 @@ def consume(
     oldest: Annotated[
         bool, typer.Option("--oldest", help="A new group begins with the oldest event kept.")
     ] = False,
-    metrics_port: Annotated[int, typer.Option(help="Serve metrics there; 0 does not.")] = 0,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, max=_LAST_PORT, help="Serve metrics there; 0 does not.")
+    ] = 0,
 ) -> None:
     """Handle events as one consumer of a group, until SIGTERM or Ctrl-C."""
-    from prometheus_client import start_http_server  # noqa: PLC0415
-
+    from cli.consumer_database import open_own  # noqa: PLC0415
     from infra import logs, redis  # noqa: PLC0415
     from infra.consumer import Consumer, Terms, new_name  # noqa: PLC0415
     from infra.db import open_database  # noqa: PLC0415
     from infra.group import Group  # noqa: PLC0415
     from infra.past import DatabasePast  # noqa: PLC0415
 
-    settings = load_settings()
+    _check_group(group)
+    chosen, handle = _chosen(topics), _runner(command) if command.strip() else _print
+    settings = settings_of_run()
     logs.configure(settings, service=f"consumer-{group}")
-    database = open_database(settings.database)
     if metrics_port:
-        start_http_server(metrics_port, addr="127.0.0.1")
+        _serve_metrics(metrics_port)
     stop = _stopped_by_signals()
+    told, own = open_database(settings.database), open_own(settings)
     with closing(redis.connect(settings.streams)) as client:
         Consumer(
-            Group(client, group, _chosen(topics), consumer=new_name()),
-            database.sessions,
-            DatabasePast(database.reads),
-            _runner(command) if command else _print,
+            Group(client, group, chosen, consumer=new_name()),
+            own.sessions,
+            DatabasePast(told.reads),
+            handle,
             Terms(from_oldest=oldest),
         ).run(stop)
-    database.engine.dispose()
+    for database in (told, own):
+        database.engine.dispose()
 
 
 def tail(topics: Topics = "") -> None:
@@ -90,63 +113,18 @@ def tail(topics: Topics = "") -> None:
     from infra.group import Tail  # noqa: PLC0415
 
     stop = _stopped_by_signals()
-    with closing(redis.connect(load_settings().streams)) as client:
+    with closing(redis.connect(settings_of_run().streams)) as client:
         follower = Tail(client, _chosen(topics))
         while not stop.is_set():
             for entry in follower.read(block_ms=_TAIL_BLOCK_MS):
                 typer.echo(entry.cloud_event)
 
 
-@dead_letter_app.command("list")
-def list_dead_letters(
-    group: Annotated[str, typer.Option("--group", help="Only this group's.")] = "",
-) -> None:
-    """List what failed, and what waits behind it, oldest first."""
-    from infra import dead_letters  # noqa: PLC0415
+def _check_group(group: str) -> None:
+    from infra.inbox import GROUP_LENGTH  # noqa: PLC0415
 
-    database = _database()
-    with database.reads() as session:
-        for row in dead_letters.list_of(session, group or None):
-            state = (
-                "waits behind" if row.behind else "to be replayed" if row.replay_at else "failed"
-            )
-            typer.echo(
-                f"{row.consumer_group}  {row.topic} {row.seq}  {row.subject} v{row.version}  "
-                f"{state}  {row.tries} tries  {row.error}"
-            )
-    database.engine.dispose()
-
-
-@dead_letter_app.command()
-def replay(group: GroupName, topic: TopicOf, seq: Seq) -> None:
-    """Let the group's consumers try an event again, then what waits behind it."""
-    from infra import dead_letters  # noqa: PLC0415
-
-    _change(lambda session: dead_letters.replay(session, group, topic, seq))
-    typer.echo(f"The consumers of {group} will try {topic} {seq} again.")
-
-
-@dead_letter_app.command()
-def drop(group: GroupName, topic: TopicOf, seq: Seq) -> None:
-    """Give an event up for good: what waits behind it goes on without it."""
-    from infra import dead_letters  # noqa: PLC0415
-
-    _change(lambda session: dead_letters.drop(session, group, topic, seq))
-    typer.echo(f"{group} does without {topic} {seq}.")
-
-
-def _change(work: "Callable[[Session], None]") -> None:
-    from infra.db import transact  # noqa: PLC0415
-
-    database = _database()
-    transact(database.sessions, work)
-    database.engine.dispose()
-
-
-def _database() -> "Database":
-    from infra.db import open_database  # noqa: PLC0415
-
-    return open_database(load_settings().database)
+    if not 0 < len(group) <= GROUP_LENGTH or not group.isascii() or len(group.split()) != 1:
+        raise BadGroup(GROUP_LENGTH)
 
 
 def _chosen(topics: str) -> list[str]:
@@ -157,6 +135,15 @@ def _chosen(topics: str) -> list[str]:
     if unknown:
         raise UnknownTopics(f"There is no topic {unknown[0]}. There are: {', '.join(TOPICS)}.")
     return chosen
+
+
+def _serve_metrics(port: int) -> None:
+    from prometheus_client import start_http_server  # noqa: PLC0415
+
+    try:
+        start_http_server(port, addr="127.0.0.1")
+    except OSError as error:
+        raise MetricsNotServed(port, error) from error
 
 
 def _stopped_by_signals() -> Signal:
@@ -175,7 +162,13 @@ def _print(_session: "Session", entry: "Entry") -> None:
 
 
 def _runner(command: str) -> "Handler":
-    words = shlex.split(command)
+    """Make a handler of a command; one that cannot be run must not spoil every event there is."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise BadCommand(f"--exec: {error}.") from error
+    if shutil.which(words[0]) is None:
+        raise BadCommand(f"--exec: there is no command {words[0]!r}.")
 
     def run(_session: "Session", entry: "Entry") -> None:
         told = {
@@ -184,7 +177,11 @@ def _runner(command: str) -> "Handler":
             "EVENT_SUBJECT": entry.subject,
         }
         done = subprocess.run(  # noqa: S603 - what the operator asked for
-            words, input=entry.cloud_event, env={**os.environ, **told}, check=False
+            words,
+            input=entry.cloud_event + b"\n",
+            env={**os.environ, **told},
+            check=False,
+            timeout=_COMMAND_S,
         )
         if done.returncode:
             raise CommandFailed(f"{words[0]} ended with {done.returncode}")

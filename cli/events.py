@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import consumers, event_groups, event_streams
+from cli import consumers, dead_letters, event_groups, event_streams
 
 app = typer.Typer(
     help="Look after the event streams and those who read them.",
@@ -15,7 +15,7 @@ app.command()(event_streams.alarms)
 app.add_typer(event_groups.app, name="groups")
 app.command()(consumers.consume)
 app.command()(consumers.tail)
-app.add_typer(consumers.dead_letter_app, name="dead-letters")
+app.add_typer(dead_letters.app, name="dead-letters")
 
 
 @app.callback()

@@ -3,19 +3,26 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
+from typer.testing import CliRunner
 
 from accounts.tables import Role
+from cli import events
+from cli.consumer_database import open_own
 from examples.receipts import receipts
 from infra import dead_letters
 from infra.db import Database, open_database, transact
 from infra.entries import Entry, from_cloud_event
+from infra.errors import Invalid
 from infra.outbox import Change
+from infra.settings import Settings
 from tests.api.conftest import register
 from tests.api.event_stage import OWN_DB, Stage
 from tests.support.outbox import record
-from tests.support.processes import PYTHON, Child, Nursery, eventually
+from tests.support.processes import PYTHON, Child, Nursery, eventually, free_port
 from tests.support.valkey import Valkey
 
 pytest_plugins = ("tests.api.event_fixtures",)
@@ -107,36 +114,60 @@ def test_each_receipt_is_printed_once_whatever_is_killed_or_flushed(shop: Shop) 
     assert codes == [0, 0]
 
 
-def test_command_line_consumes_and_looks_after_dead_letters(shop: Shop, processes: Nursery) -> None:
+def test_command_line_consumes_and_looks_after_dead_letters(
+    shop: Shop, processes: Nursery, tmp_path: Path
+) -> None:
     env = {
         "DATABASE_URL": shop.stage.api.database_url,
         "BROKER_URL": shop.valkey.url(OWN_DB),
         "LOG_FORMAT": "json",
+        "DATA_DIR": str(tmp_path),
     }
-    tradepost = [PYTHON, "-m", "cli", "events"]
+    tradepost, handled = [PYTHON, "-m", "cli", "events"], tmp_path / "handled"
+    own = open_own(Settings(database_url=SecretStr(env["DATABASE_URL"]), data_dir=tmp_path))
+    options = ["--topics", "orders", "--oldest", "--exec", f"tee -a {handled}"]
+    options += ["--group", "g", "--metrics-port", str(metrics := free_port())]
     shop.complete(1, 1)
-    consumer = processes.start(
-        "consume",
-        [*tradepost, "consume", "--group", "g", "--topics", "orders", "--oldest"],
-        env=env,
-    )
-    consumer.wait_until(lambda: consumer.log().count('"specversion"') == 3)
-    assert consumer.stop() == 0
-    letter = from_cloud_event(consumer.log().splitlines()[0].encode())
-    transact(shop.stage.database.sessions, lambda session: _park_next(session, letter))
+    consumer = processes.start("consume", [*tradepost, "consume", *options], env=env)
+    consumer.wait_until(lambda: handled.exists() and handled.read_text().count("\n") == 3)
+    letter = from_cloud_event(handled.read_bytes().splitlines()[0])
+    transact(own.sessions, lambda session: _park_next(session, letter))
 
     listed = processes.start("list", [*tradepost, "dead-letters", "list"], env=env)
     assert listed.wait() == 0
-    dropped = processes.start(
-        "drop", [*tradepost, "dead-letters", "drop", "--group", "g", "orders", "99"], env=env
+    replayed = processes.start(
+        "replay", [*tradepost, "dead-letters", "replay", "--group", "g", "orders", "99"], env=env
     )
-    assert dropped.wait() == 0
+    assert replayed.wait() == 0
+    consumer.wait_until(lambda: handled.read_text().count("\n") == 4)
+    told = httpx.get(f"http://127.0.0.1:{metrics}/metrics", trust_env=False).text
 
-    assert "g  orders 99  orders/1 v1  failed  5 tries  no ink" in listed.log()
-    with shop.stage.database.reads() as session:
+    assert consumer.stop() == 0
+    assert "g  orders 99  orders/9 v1  failed  5 tries  no ink" in listed.log()
+    assert 'tradepost_consumer_handled_total{group="g",topic="orders"}' in told
+    with own.reads() as session:
         assert dead_letters.list_of(session) == []
+    own.engine.dispose()
 
 
 def _park_next(session: sa.orm.Session, entry: Entry) -> None:
     told = entry.cloud_event.replace(b'"id":"1-1"', b'"id":"1-99"')
+    told = told.replace(b'"subject":"orders/1"', b'"subject":"orders/9"')
     dead_letters.park(session, "g", from_cloud_event(told), behind=False, tries=5, error="no ink")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--group", "g" * 61], "1 to 60 characters"),
+        (["--group", "two words"], "without spaces"),
+        (["--group", "g", "--exec", "no-such-command"], "there is no command 'no-such-command'"),
+        (["--group", "g", "--exec", "'"], "No closing quotation"),
+        (["--group", "g", "--topics", "orders,nope"], "There is no topic nope."),
+    ],
+)
+def test_what_cannot_be_consumed_is_refused_with_a_sentence(options: list[str], said: str) -> None:
+    refused = CliRunner().invoke(events.app, ["consume", *options])
+
+    assert isinstance(refused.exception, Invalid)
+    assert said in refused.exception.detail

@@ -1,0 +1,66 @@
+"""`tradepost events dead-letters`: what consumer groups could not handle."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.running import settings_of_run
+
+# Slow to import, and every other command does without: inside the commands.
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.orm import Session
+
+app = typer.Typer(help="Look after what consumer groups could not handle.", no_args_is_help=True)
+
+Group = Annotated[str, typer.Option("--group", help="The group's name.")]
+TopicOf = Annotated[str, typer.Argument(help="The topic, as orders.")]
+Seq = Annotated[int, typer.Argument(help="The event's number within the topic.")]
+
+
+@app.command("list")
+def list_all(
+    group: Annotated[str, typer.Option("--group", help="Only this group's.")] = "",
+) -> None:
+    """List what failed, and what waits behind it, oldest first."""
+    from infra import dead_letters  # noqa: PLC0415
+
+    def show(session: "Session") -> None:
+        for row in dead_letters.list_of(session, group or None):
+            state = (
+                "waits behind" if row.behind else "to be replayed" if row.replay_at else "failed"
+            )
+            typer.echo(
+                f"{row.consumer_group}  {row.topic} {row.seq}  {row.subject} v{row.version}  "
+                f"{state}  {row.tries} tries  {row.error}"
+            )
+
+    _with_rows(show)
+
+
+@app.command()
+def replay(group: Group, topic: TopicOf, seq: Seq) -> None:
+    """Let the group's consumers try an event again, then what waits behind it."""
+    from infra import dead_letters  # noqa: PLC0415
+
+    _with_rows(lambda session: dead_letters.replay(session, group, topic, seq))
+    typer.echo(f"The consumers of {group} will try {topic} {seq} again.")
+
+
+@app.command()
+def drop(group: Group, topic: TopicOf, seq: Seq) -> None:
+    """Give an event up for good: what waits behind it goes on without it."""
+    from infra import dead_letters  # noqa: PLC0415
+
+    _with_rows(lambda session: dead_letters.drop(session, group, topic, seq))
+    typer.echo(f"{group} does without {topic} {seq}.")
+
+
+def _with_rows(work: "Callable[[Session], None]") -> None:
+    from cli.consumer_database import open_own  # noqa: PLC0415
+    from infra.db import transact  # noqa: PLC0415
+
+    database = open_own(settings_of_run())
+    transact(database.sessions, work)
+    database.engine.dispose()
