@@ -15,17 +15,17 @@ from sandbox.gateway import asked
 from sandbox.gateway.asked import ChargeAsked
 from sandbox.gateway.cards import Card, card_of
 from sandbox.gateway.ledger import Charge, KeptAnswer, Ledger, Refund
-from sandbox.gateway.webhooks import Subscription, Webhooks
+from sandbox.gateway.webhooks import WEBHOOK_FAULTS, Subscription, Webhooks
 from sandbox.standin import TRANSPORT_FAULTS, Routes, StandIn, break_off
 from sandbox.wire import JSON, Answer, Headers, Refusal, Reply, Request, Silence, json_answer
 
 _CHARGE_FAULTS = (
     "decline", "charge_then_hang", "charge_then_500",
-    "wrong_amount", "wrong_currency", "id_used", "conflict",
+    "wrong_amount", "wrong_currency", "id_used", "conflict", "refused",
 )  # fmt: skip
 _REFUND_FAULTS = ("refund_then_hang", "refund_then_500")
-_WEBHOOK_FAULTS = ("webhook_twice", "webhook_late", "webhook_forged")
 _TOO_MANY = Refusal(429, "rate_limited", "Too many requests.", (("retry-after", "1"),))
+_NOT_US = Refusal(401, "unauthorized", "This key is not accepted.")
 _IN_USE = Refusal(409, "key_in_use", "A request with this key is under way.")
 _FIELDS = ("reference", "token", "amount", "currency", "idempotency_key", "charge")
 _REPLAYED: Headers = (("idempotent-replayed", "true"),)
@@ -36,7 +36,7 @@ _SERVER_ERROR = 500
 
 def build(data_dir: Path, *, subscription: Subscription | None = None) -> StandIn:
     """Build the gateway over its ledger in `data_dir`; a subscriber hears of everything."""
-    faults = (*_CHARGE_FAULTS, *_REFUND_FAULTS, *_WEBHOOK_FAULTS)
+    faults = (*_CHARGE_FAULTS, *_REFUND_FAULTS, *WEBHOOK_FAULTS)
     book = FaultBook(faults, fields=_FIELDS)
     gateway = Gateway(
         ledger=Ledger(data_dir / "gateway.db"),
@@ -92,6 +92,8 @@ class Gateway:
                 return break_off(fault, too_many=_TOO_MANY)
             if fault == "conflict":
                 raise _IN_USE
+            if fault == "refused":
+                raise _NOT_US
             if card.decline_code or fault == "decline":
                 return await self._decline(key, wish, card)
             return await self._take_money(key, wish, fault)
@@ -113,7 +115,7 @@ class Gateway:
             "decline_code": decline_code,
             "idempotency_key": key,
         }
-        self._webhooks.announce("charge.failed", failed)
+        await self._webhooks.announce("charge.failed", failed)
         return Answer(kept.status, kept.body)
 
     async def _take_money(self, key: str, wish: ChargeAsked, fault: str | None) -> Reply:
@@ -132,7 +134,7 @@ class Gateway:
         if fault == "charge_then_500":
             kept = replace(kept, status=_SERVER_ERROR, body=orjson.dumps(_BROKEN))
         await self._ledger.keep(kept, charge)
-        self._webhooks.announce("charge.succeeded", asdict(charge))
+        await self._webhooks.announce("charge.succeeded", asdict(charge), fault=fault)
         return Silence() if fault == "charge_then_hang" else Answer(kept.status, kept.body)
 
     async def _refund(self, request: Request) -> Reply:
@@ -155,7 +157,7 @@ class Gateway:
             if fault == "refund_then_500":
                 kept = replace(kept, status=_SERVER_ERROR, body=orjson.dumps(_BROKEN))
             await self._ledger.keep_refund(kept, refund)
-            self._webhooks.announce("refund.succeeded", asdict(refund))
+            await self._webhooks.announce("refund.succeeded", asdict(refund))
             return Silence() if fault == "refund_then_hang" else Answer(kept.status, kept.body)
 
     async def _list_charges(self, request: Request) -> Answer:

@@ -31,6 +31,11 @@ _CARDS = {
     "tok_http_429": Card(fault="http_429"),
     "tok_garbage": Card(fault="garbage"),
     "tok_html": Card(fault="html"),
+    "tok_refused": Card(fault="refused"),
+    "tok_webhook_first": Card(fault="webhook_first"),
+    "tok_webhook_twice": Card(fault="webhook_twice"),
+    "tok_webhook_late": Card(fault="webhook_late"),
+    "tok_webhook_forged": Card(fault="webhook_forged"),
 }
 _UNKNOWN = Card(decline_code="unknown_token")
 

@@ -29,12 +29,15 @@ class Postman:
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._deliveries: set[asyncio.Task[None]] = set()
 
-    def send(self, body: bytes, *, delay_s: float = 0.0, forged: bool = False) -> None:
-        """Send an event after a delay, forged with a secret nobody has; returns at once."""
+    def send(
+        self, body: bytes, *, delay_s: float = 0.0, forged: bool = False
+    ) -> "asyncio.Task[None]":
+        """Send an event after a delay, forged with a secret nobody has; return at once."""
         secret = secrets.token_hex(16) if forged else self._secret
         task = asyncio.create_task(self._deliver(body, secret, delay_s))
         self._deliveries.add(task)
         task.add_done_callback(self._deliveries.discard)
+        return task
 
     async def close(self) -> None:
         """Drop what is under way."""

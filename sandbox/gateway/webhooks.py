@@ -1,5 +1,6 @@
 """Webhooks: the gateway tells a subscriber what happened to a charge or a refund."""
 
+import asyncio
 import json
 import secrets
 import time
@@ -11,11 +12,16 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from sandbox.faults import FaultBook
+from sandbox.faults import DEFAULT_DELAY_S, FaultBook
 from sandbox.wire import Refusal
 
 if TYPE_CHECKING:
     from sandbox.gateway.postman import Postman
+
+
+WEBHOOK_FAULTS = ("webhook_first", "webhook_twice", "webhook_late", "webhook_forged")
+# A subscriber that answers nobody must not hold up a charge for longer.
+_FIRST_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +76,14 @@ class Webhooks:
         await self.close()
         self._postman = None
 
-    def announce(self, kind: str, thing: Mapping[str, object]) -> None:
-        """Send one event, unless nobody subscribed; armed faults double, delay or forge it."""
+    async def announce(
+        self, kind: str, thing: Mapping[str, object], *, fault: str | None = None
+    ) -> None:
+        """Send one event, unless nobody subscribed; it is on its way when this returns.
+
+        A fault, armed or brought along, doubles, delays or forges it; or waits until it has been
+        delivered, so that the subscriber hears of it before its own call is answered.
+        """
         if self._postman is None:
             return
         event = {
@@ -80,14 +92,16 @@ class Webhooks:
             "created": int(time.time()),
             "data": {"object": thing},
         }
-        body = orjson.dumps(event)
-        late = self._book.take(("webhook_late",), lambda: thing)
-        twice = self._book.take(("webhook_twice",), lambda: thing)
-        forged = self._book.take(("webhook_forged",), lambda: thing)
-        for _ in range(2 if twice else 1):
-            self._postman.send(
-                body, delay_s=late.delay_s if late else 0.0, forged=forged is not None
-            )
+        struck = {name: self._book.take((name,), lambda: thing) for name in WEBHOOK_FAULTS}
+        bad = {name for name, armed in struck.items() if armed or name == fault}
+        late = struck["webhook_late"]
+        delay_s = (late.delay_s if late else DEFAULT_DELAY_S) if "webhook_late" in bad else 0.0
+        sent = [
+            self._postman.send(orjson.dumps(event), delay_s=delay_s, forged="webhook_forged" in bad)
+            for _ in range(2 if "webhook_twice" in bad else 1)
+        ]
+        if "webhook_first" in bad:
+            await asyncio.wait(sent, timeout=_FIRST_WITHIN_S)
 
     async def close(self) -> None:
         """Drop what is under way."""

@@ -26,6 +26,12 @@ class Delivery(NamedTuple):
         event: dict[str, Any] = json.loads(self.body)
         return event
 
+    @property
+    def is_sound(self) -> bool:
+        stamp, _, signature = self.signature.partition(",")
+        text = stamp.removeprefix("t=").encode() + b"." + self.body
+        return signature == "v1=" + hmac.new(SECRET.encode(), text, "sha256").hexdigest()
+
 
 class Inbox:
     """A receiver that keeps what it is sent; it refuses the first `refusals` deliveries."""
@@ -74,9 +80,7 @@ def test_charge_is_announced_and_signed(charge: "Charging", subscribed: Inbox) -
 
     delivery = subscribed.next()
 
-    stamp, _, signature = delivery.signature.partition(",")
-    text = stamp.removeprefix("t=").encode() + b"." + delivery.body
-    assert signature == "v1=" + hmac.new(SECRET.encode(), text, "sha256").hexdigest()
+    assert delivery.is_sound
     assert delivery.event["type"] == "charge.succeeded"
     assert delivery.event["id"].startswith("evt_")
     assert delivery.event["data"]["object"] == made
@@ -89,10 +93,7 @@ def test_forged_webhook_is_signed_with_another_secret(
 
     charge()
 
-    delivery = subscribed.next()
-    stamp, _, signature = delivery.signature.partition(",")
-    text = stamp.removeprefix("t=").encode() + b"." + delivery.body
-    assert signature != "v1=" + hmac.new(SECRET.encode(), text, "sha256").hexdigest()
+    assert not subscribed.next().is_sound
 
 
 def test_decline_is_announced(charge: "Charging", subscribed: Inbox) -> None:
@@ -143,6 +144,26 @@ def test_late_webhook_is_overtaken(
 
     order = [subscribed.next().event["data"]["object"]["reference"] for _ in range(2)]
     assert order == ["punctual", "late"]
+
+
+def test_tokens_bring_the_faults_of_webhooks_along(charge: "Charging", subscribed: Inbox) -> None:
+    for reference, fault in [("late", "late"), ("twice", "twice"), ("forged", "forged")]:
+        charge(reference=reference, token=f"tok_webhook_{fault}")
+
+    came = [subscribed.next() for _ in range(3)]
+
+    assert sorted(it.event["data"]["object"]["reference"] for it in came) == [
+        "forged", "twice", "twice",
+    ]  # fmt: skip
+    assert {it.event["data"]["object"]["reference"] for it in came if not it.is_sound} == {"forged"}
+
+
+def test_webhook_comes_before_the_answer_to_its_charge(
+    charge: "Charging", subscribed: Inbox
+) -> None:
+    charge(reference="first", token="tok_webhook_first")
+
+    assert subscribed.received.qsize() == 1
 
 
 def test_refused_webhook_is_sent_again(charge: "Charging", subscribed: Inbox) -> None:

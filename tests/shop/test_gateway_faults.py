@@ -31,6 +31,7 @@ FAULTS = [
     ("garbage", "tok_garbage", Unknown, Missing),
     ("html", "tok_html", Unknown, Missing),
     ("conflict", "tok_conflict", Unknown, Missing),
+    ("refused", "tok_refused", NotSent, Missing),
     ("charge_then_hang", "tok_hang", Unknown, Succeeded),
     ("charge_then_500", "tok_500", Unknown, Succeeded),
     ("wrong_amount", "tok_wrong_amount", Unknown, Unknown),
