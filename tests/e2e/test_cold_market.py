@@ -4,6 +4,7 @@ Two APIs and two workers over real servers. The stand-in counts, and refuses wha
 """
 
 import itertools
+import json
 import sys
 import time
 from collections import Counter
@@ -19,19 +20,38 @@ from tests.support.databases import CleanDatabase
 from tests.support.fleet import Fleet, Service
 from tests.support.http import plain_client
 from tests.support.mariadb import MariaDB
-from tests.support.processes import Child, Nursery, eventually
+from tests.support.processes import ROOT, Child, Nursery, eventually
 from tests.support.sandbox import Sandbox
 from tests.support.valkey import Valkey
 
 CALLS_PER_SECOND = 30
-STORED = ("company?symbol=AAPL", "news?symbol=AAPL", "forex?base=USD")
+# Every call of the market that reads, about what is stored; and those that may be about nothing.
+STORED = (
+    "/market/quote?symbol=AAPL",
+    "/market/quotes?symbols=AAPL,NVDA",
+    "/market/crypto?symbol=BTC",
+    "/market/company?symbol=AAPL",
+    "/market/news?symbol=AAPL",
+    "/market/forex?base=USD",
+    "/market/search?q=apple",
+    "/market/history?symbol=AAPL",
+    "/market/candles?symbol=AAPL",
+    "/market/status",
+    "/market/watchlist",
+    "/market/watchlist/AAPL",
+)
 NEVER_STORED = (
+    "/market/quote?symbol=MSFT",
+    "/market/quotes?symbols=AAPL,MSFT",
+    "/market/crypto?symbol=DOGE",
     "/market/company?symbol=MSFT",
     "/market/news?symbol=MSFT",
     "/market/forex?base=EUR",
-    "/market/crypto?symbol=DOGE",
-    "/market/quotes?symbols=AAPL,MSFT",
+    "/market/search?q=microsoft",
+    "/market/history?symbol=MSFT",
+    "/market/candles?symbol=MSFT",
 )
+QUOTES = ("/market/quote?symbol=AAPL&max_age_s=0", "/market/crypto?symbol=BTC&max_age_s=0")
 Tell = Callable[[str], None]
 
 
@@ -66,17 +86,15 @@ class Plant:
         """Count the calls that the stand-in found too many."""
         return int(str(self._admin("/admin/limits")["refused"]))
 
-    def quotes(self, symbols: Sequence[str], *, times: int = 1, max_age_s: int = 30) -> list[Reply]:
+    def quotes(self, symbols: Sequence[str], *, times: int = 1) -> list[Reply]:
         """Ask for quotes, all at once, from one API as from the other."""
+        paths = [f"/market/quote?symbol={symbol}" for symbol in symbols]
+        return self.ask(paths * times)
+
+    def ask(self, paths: Sequence[str]) -> list[Reply]:
+        """Ask for anything, all at once, from one API as from the other."""
         bases = itertools.cycle(api.url for api in self._apis)
-        query = f"max_age_s={max_age_s}"
-        return ask_all(
-            [
-                f"{next(bases)}/market/quote?symbol={symbol}&{query}"
-                for _ in range(times)
-                for symbol in symbols
-            ]
-        )
+        return ask_all([f"{next(bases)}{path}" for path in paths])
 
     def get(self, path: str) -> httpx.Response:
         """Ask for something else."""
@@ -255,29 +273,40 @@ def test_a_crowd_beyond_the_budget_is_put_off_and_answered_later(
     assert plant.refused() == 0
 
 
-def test_without_the_provider_answers_are_stale_and_say_so(plant: Plant) -> None:
-    known, never = plant.new_symbols(3), plant.new_symbols(2)
+@pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.proof)])
+def test_without_the_provider_every_call_is_answered_and_says_so(
+    plant: Plant, tell: Tell, times: int
+) -> None:
+    plant.new_symbols(1)  # these APIs know none of the symbols below
     plant.allow(6000)
-    stored = [*(f"/market/{name}" for name in STORED), f"/market/history?symbol={known[0]}"]
-    ask_until_answered(plant, plant.quotes(known))
-    for path in stored:
+    for path in STORED:
         eventually(lambda path=path: plant.get(path).is_success)  # type: ignore[misc]
 
     plant.sandbox.stop()
-    eventually(lambda: _stale_of(plant.quotes(known, max_age_s=0)) == {(200, True, "stored")})
-    crowd = plant.quotes(known, times=10, max_age_s=0)
-    unknown = plant.quotes(never, times=10)
-    answers = {path: plant.get(path).status_code for path in (*stored, *NEVER_STORED)}
+    eventually(lambda: _stale_of(plant.ask(QUOTES)) == {(200, True, "stored")})
+    stored, never = plant.ask(STORED * times), plant.ask(NEVER_STORED * times)
     plant.sandbox.restart()
 
-    assert _stale_of(crowd) == {(200, True, "stored")}
-    assert {reply.status for reply in unknown} <= {503, 504}
-    assert all(int(reply.headers["retry-after"]) > 0 for reply in unknown)
-    assert {answers[path] for path in stored} == {200}
-    assert {answers[path] for path in NEVER_STORED} <= {200, 503, 504}
+    tell(f"provider down: {len(stored) + len(never)} requests, {_statuses(never)} for the unknown")
+    assert _statuses(stored) == {200: len(stored)}
+    assert _statuses(never).keys() <= {200, 404, 503, 504}
+    assert all(int(one.headers["retry-after"]) > 0 for one in never if one.status > 500)
     # Nothing of ours is started again.
-    eventually(lambda: _stale_of(plant.quotes(known, max_age_s=0)) == {(200, False, "simulated")})
-    ask_until_answered(plant, plant.quotes(never))
+    eventually(lambda: _stale_of(plant.ask(QUOTES)) == {(200, False, "simulated")})
+    eventually(lambda: plant.get(NEVER_STORED[0]).is_success)
+
+
+def test_every_call_of_the_market_that_reads_is_asked() -> None:
+    asked = {path.partition("?")[0].replace("/AAPL", "/{symbol}") for path in STORED}
+
+    known = json.loads((ROOT / "web/openapi.json").read_text())["paths"]
+    assert asked == {
+        path for path, calls in known.items() if path.startswith("/market/") and "get" in calls
+    }
+
+
+def _statuses(replies: list[Reply]) -> Counter[int]:
+    return Counter(reply.status for reply in replies)
 
 
 def _stale_of(replies: list[Reply]) -> set[tuple[int, object, object]]:
