@@ -98,7 +98,8 @@ def _of_queues(kept: Collaborators, memory: Memory) -> Iterator[Metric]:
 def _of_work(kept: Collaborators) -> Iterator[Metric]:
     with kept.database.reads() as session:
         now, pauses = clock.now(session), queues.list_pauses(session)
-        due, unknown = measure_all(session), backlog.count_unknown(session)
+        due = measure_all(session)
+        unknown, unsent = backlog.count_unknown(session), backlog.count_unsent(session)
         waiting, failed = held.count(session), tasks.count_failed(session)
     paused = _gauge("queue_paused", "1 for a queue that is paused", "queue")
     for name in NAMES:
@@ -114,6 +115,7 @@ def _of_work(kept: Collaborators) -> Iterator[Metric]:
         for_people.add_metric([what], count)
     yield from (paused, rows, oldest, for_people)
     yield _single("payments_unknown", "Payments of which nobody knows the outcome", unknown)
+    yield _single("payments_unsent", "Payments that the gateway would not take so far", unsent)
     yield _single("tasks_failed", "Failed tasks that wait for a person", failed)
 
 

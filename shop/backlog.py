@@ -1,4 +1,4 @@
-"""What is due in the shop, task by task, and the payments that are in doubt."""
+"""What is due in the shop, task by task, and the payments that are in doubt or not taken."""
 
 from datetime import datetime
 from typing import Any
@@ -34,13 +34,22 @@ def list_due(session: Session, *, now: datetime | None = None) -> list[Backlog]:
 
 def count_unknown(session: Session) -> int:
     """Count payments whose outcome nobody knows yet, up to `MOST`: each has a date to ask again."""
-    doubtful = (
+    return _count_charges(session, AttemptState.UNKNOWN)
+
+
+def count_unsent(session: Session) -> int:
+    """Count payments that the gateway would not take, up to `MOST`: each is sent again soon."""
+    return _count_charges(session, AttemptState.CREATED)
+
+
+def _count_charges(session: Session, state: AttemptState) -> int:
+    standing = (
         sa.select(Payment.id)
         .join(Attempt, Attempt.live_order == Payment.order_id)
-        .where(Payment.due_at.is_not(None), Attempt.state == AttemptState.UNKNOWN)
+        .where(Payment.due_at.is_not(None), Attempt.state == state)
         .limit(MOST)
     )
-    return session.scalar(sa.select(sa.func.count()).select_from(doubtful.subquery())) or 0
+    return session.scalar(sa.select(sa.func.count()).select_from(standing.subquery())) or 0
 
 
 def _of(column: Any) -> sa.ColumnElement[Any]:  # noqa: ANN401 - a mapped column of any type

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from shop import backlog
 from shop.claiming import LEASE
 from shop.gateways.protocol import (
     Declined,
@@ -55,6 +56,20 @@ def uncharged(shop: Shop, gateway: FakeGateway) -> int:
 )
 def test_checks_become_rarer(since_sent: timedelta, next_since_sent: timedelta) -> None:
     assert next_check(NOON, NOON + since_sent) == NOON + next_since_sent
+
+
+def test_charges_in_doubt_and_those_not_taken_are_counted(
+    shop: Shop, gateway: FakeGateway, doubtful: int
+) -> None:
+    for _ in range(2):
+        shop.place_one()
+    gateway.answer_next(NotSent("ConnectError"), times=2)
+    shop.settle()
+
+    with shop.database.reads() as session:
+        counted = backlog.count_unknown(session), backlog.count_unsent(session)
+
+    assert counted == (1, 2)
 
 
 def test_an_unknown_charge_is_looked_at_again_half_a_minute_later(
