@@ -140,10 +140,15 @@ class Settings(BaseSettings):
     @field_validator("flower_basic_auth")
     @classmethod
     def _refuse_open_flower(cls, value: SecretStr | None) -> SecretStr | None:
-        user, _, password = value.get_secret_value().partition(":") if value else ("-", "", "-")
-        if not user or not password or password.lower().startswith((*_PLACEHOLDERS, "password")):
-            msg = "it has the form user:password, with a password that nobody can guess"
-            raise ValueError(msg)
+        # As Flower reads it: what stands after a comma is a login of its own.
+        for login in value.get_secret_value().split(",") if value else ():
+            user, _, password = login.partition(":")
+            if not (user and password) or password.lower().startswith((*_PLACEHOLDERS, "password")):
+                msg = (
+                    "it has the form user:password, with a password that nobody can guess and"
+                    " without a comma, or is several such logins with commas between"
+                )
+                raise ValueError(msg)
         return value
 
     @field_validator("gateway_webhook_secret", "stripe_webhook_secret")

@@ -38,12 +38,18 @@ for arguments in json.load(sys.stdin):
     told.append({"code": done.exit_code, "out": done.stdout, "err": done.stderr + fault})
 json.dump(told, sys.stdout)
 """
+NEXT_LOGIN = ("admin", "the-password-that-takes-over")
 REQUEST_ID = "traced-from-here-to-there"
 
 
 @pytest.fixture(scope="module")
 def run(start_run: StartRun) -> WholeRun:
-    run = start_run(FULFILMENT_DELAY_S="0", LOG_FORMAT="json", FLOWER_UNAUTHENTICATED_API="true")
+    run = start_run(
+        FULFILMENT_DELAY_S="0",
+        LOG_FORMAT="json",
+        FLOWER_UNAUTHENTICATED_API="true",
+        FLOWER_BASIC_AUTH=",".join(map(":".join, (FLOWER_LOGIN, NEXT_LOGIN))),
+    )
     eventually(lambda: run.get("/products/"), what="the first sync")
     return run
 
@@ -136,12 +142,12 @@ def test_flower_answers_nobody_without_its_password(run: WholeRun) -> None:
         refused = {page: http.get(page).status_code for page in pages}
         forbidden = http.post("/api/task/send-task/payments.settle", json={"args": []})
         wrong = http.get("/", auth=(FLOWER_LOGIN[0], "guess"))
-        known = http.get("/api/workers", auth=FLOWER_LOGIN)
+        known = [http.get("/api/workers", auth=login) for login in (FLOWER_LOGIN, NEXT_LOGIN)]
 
     assert set(refused.values()) == {401}
     assert forbidden.status_code == 401
     assert wrong.status_code == 401
-    assert known.status_code == httpx.codes.OK
+    assert [answer.status_code for answer in known] == [httpx.codes.OK] * 2
 
 
 def test_flower_keeps_what_it_saw(run: WholeRun) -> None:

@@ -69,6 +69,20 @@ def test_refused_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None
     assert "private" not in refusal.value.detail
 
 
+@pytest.mark.parametrize(
+    "logins", ["admin", "admin:", ":8Ytrewq", "admin:password1", "a:8Ytrewq,b", "a:8Ytrewq,b:your_"]
+)
+def test_flower_is_not_opened_by_a_login_that_is_none(
+    monkeypatch: pytest.MonkeyPatch, logins: str
+) -> None:
+    monkeypatch.setenv("FLOWER_BASIC_AUTH", "a:8Ytrewq,b:7Uytrew")
+    load_settings()
+    monkeypatch.setenv("FLOWER_BASIC_AUTH", logins)
+
+    with pytest.raises(Misconfigured, match=r"^FLOWER_BASIC_AUTH is wrong"):
+        load_settings()
+
+
 def test_secrets_are_not_shown_by_accident() -> None:
     settings = Settings(mysql_password="hidden-1", finnhub_api_key="hidden-2")
 
