@@ -47,6 +47,15 @@ _ATTEMPTS = """
         '2026-01-01', '2026-01-01'
     FROM ids WHERE id <= :count - :due
 """
+_REFUNDS = """
+    INSERT INTO refund (attempt_id, n, order_id, user_id, gateway, `key`, charge_id, refund_id,
+        amount_minor, currency, reason, state, tries, version, created_at, updated_at)
+    WITH_IDS
+    SELECT attempt.id, 1, attempt.order_id, 1 + attempt.order_id % :users, 'sandbox',
+        CONCAT('refund:', attempt.order_id), charge_id, CONCAT('re_', attempt.order_id), 6000,
+        'USD', '', 'succeeded', 0, 1, '2026-01-01', '2026-01-01'
+    FROM ids JOIN attempt ON attempt.order_id = ids.id WHERE ids.id <= :count AND ids.id % 11 = 0
+"""
 _EVENTS = """
     INSERT INTO event (topic, subject, version, type, time, data, epoch, seq)
     WITH_IDS SELECT 'orders', CONCAT('orders/', id), 1, 'order.placed', '2026-01-01', '{}', 1, id
@@ -73,12 +82,14 @@ def fill(engine: Engine, count: int) -> None:
     with engine.begin() as connection:
         for statement in (_PRODUCTS, _STOCK):
             _fill(connection, statement, count // PRODUCTS_PER_ORDER)
-    for statement in (_ORDERS, _LINES, _PAYMENTS, _ATTEMPTS, _EVENTS):
+    for statement in (_ORDERS, _LINES, _PAYMENTS, _ATTEMPTS, _REFUNDS, _EVENTS):
         with engine.begin() as connection:
             _fill(connection, statement, count)
     with engine.connect() as connection:
         connection.execute(
-            sa.text("ANALYZE TABLE orders, order_line, payment, attempt, event, product, stock")
+            sa.text(
+                "ANALYZE TABLE orders, order_line, payment, attempt, refund, event, product, stock"
+            )
         )
 
 

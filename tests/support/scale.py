@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from infra import clock, outbox
 from infra.db import Base, Database, Sessions, open_database
-from shop import cancellation, catalogue, claiming, fulfilment, orders, payments
+from shop import cancellation, catalogue, claiming, fulfilment, held, orders, payments
 from shop.catalogue import Filter, Sort
 from shop.orders import OrderStatus
 from tests.support.databases import speak_as_mysql
@@ -40,6 +40,7 @@ LOOKS: dict[str, Look] = {
     "count of due payments": payments.count_due,
     "fulfilment": lambda s: fulfilment.fulfil_due(_inside(s)),
     "expiry": lambda s: cancellation.expire_due(_inside(s), ttl=timedelta(days=9999)),
+    "what is held": held.count,
     "history": lambda s: outbox.list_after(s, "orders", seq=300, limit=500),
     "unnumbered events": lambda s: outbox.unnumbered_topics(s, ["orders", "payments"]),
     "products": lambda s: catalogue.list_page(s, limit=PAGE),
