@@ -1,14 +1,15 @@
 """Candles made of stored quotes, as JSON and as CSV."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from api.deps import Reads
 from api.errors import problems
 from api.market_answers import NOT_MODIFIED
+from api.market_shapes import Symbol
 from api.spans import As, Begin, End, Format, InvalidSpan, read_span, send
 from api.spreadsheets import CONTENT, TooManyExports, as_csv, cell
 from infra.db import transact
@@ -40,9 +41,6 @@ class TooManyCandles(Invalid):
             f"That may be more than {MOST_CANDLES} candles: ask for less at once, for a coarser"
             " resolution, or for format=csv, which has no limit."
         )
-
-
-Symbol = Annotated[str, Query(description="As in AAPL, BINANCE:BTCUSDT, OANDA:EUR_USD.")]
 
 
 class CandlesOut(BaseModel):

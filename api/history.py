@@ -1,19 +1,20 @@
 """Stored quotes, as JSON in pages and as CSV in one go."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
 
 from api.deps import Reads
 from api.errors import problems
 from api.market_answers import NOT_MODIFIED
+from api.market_shapes import FiguresOut, Symbol
 from api.paging import Paging
 from api.spans import As, Begin, End, Format, InvalidSpan, read_span, send
 from api.spreadsheets import CONTENT, TooManyExports, as_csv, cell
 from infra.db import transact
-from market import history
+from market import history, quotes
 from market.documents import instant
 from market.history import Line, Span
 from market.symbols import InvalidSymbol, parse_symbol
@@ -29,20 +30,10 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     **problems(UnknownSymbol, InvalidSymbol, InvalidSpan, TooManyExports),
 }
 
-Symbol = Annotated[str, Query(description="As in AAPL, BINANCE:BTCUSDT, OANDA:EUR_USD.")]
 
-
-class StoredQuoteOut(BaseModel):
+class StoredQuoteOut(FiguresOut):
     """A stored quote under Finnhub's keys."""
 
-    c: float = Field(description="Price.")
-    d: float | None = Field(description="Change from the previous close.")
-    dp: float | None = Field(description="Change in percent.")
-    h: float = Field(description="High of the day.")
-    l: float = Field(description="Low of the day.")  # noqa: E741 - the provider's name
-    o: float = Field(description="Open.")
-    pc: float = Field(description="Previous close.")
-    t: int = Field(description="The provider's time, unix seconds.")
     as_of: datetime = Field(description="The provider's time.")
     fetched_at: datetime = Field(description="When we stored it.")
     source: str = Field(description="`finnhub` or `simulated`.")
@@ -73,7 +64,7 @@ def list_history(
             session, symbol=symbol, span=span, limit=page.fetch, below=page.below
         ),
     )
-    shown = [history.document(quote) for quote in page.show(found, key=history.key)]
+    shown = [quotes.document(quote) for quote in page.show(found, key=history.key)]
     # An answer of our own keeps the digits, and has to be told what the page has said.
     return send(request, shown, tagged=shown, headers=response.headers)
 

@@ -16,7 +16,8 @@ _LONGEST_AGE_S = 86_400
 PROBLEMS = problems(UnknownSymbol, InvalidSymbol, TooManyNewSymbols, UpstreamFailed, MarketTimedOut)
 """What every call that may cause a refresh can answer with."""
 
-Symbol = Annotated[str, Query(description="As in AAPL, BINANCE:BTCUSDT, OANDA:EUR_USD.")]
+SYMBOLS = "As in AAPL, BINANCE:BTCUSDT, OANDA:EUR_USD."
+Symbol = Annotated[str, Query(description=SYMBOLS)]
 MaxAge = Annotated[
     int | None,
     Query(
@@ -39,11 +40,10 @@ class Freshness(BaseModel):
     session: str = Field(description="`pre-market`, `regular`, `post-market` or `closed`.")
 
 
-class QuoteOut(Freshness):
-    """A quote under Finnhub's keys."""
+class FiguresOut(BaseModel):
+    """The figures of a quote under Finnhub's keys."""
 
-    symbol: str
-    c: float = Field(description="Current price.")
+    c: float = Field(description="Price.")
     d: float | None = Field(description="Change from the previous close.")
     dp: float | None = Field(description="Change in percent.")
     h: float = Field(description="High of the day.")
@@ -51,6 +51,12 @@ class QuoteOut(Freshness):
     o: float = Field(description="Open.")
     pc: float = Field(description="Previous close.")
     t: int = Field(description="The provider's time, unix seconds.")
+
+
+class QuoteOut(FiguresOut, Freshness):
+    """A quote under Finnhub's keys."""
+
+    symbol: str
 
 
 class Failure(BaseModel):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from api.deps import AppSettings, CacheRedis, Operator, Reads, Sessions
 from api.errors import problems
 from api.market_answers import NOT_MODIFIED, send
+from api.market_shapes import SYMBOLS
 from infra.db import transact
 from infra.redis import Client, RedisDown
 from infra.wanted import Wanted
@@ -22,7 +23,7 @@ from workers.market import refresh_watchlist
 
 router = APIRouter(prefix="/market/watchlist", tags=["market"])
 
-Symbol = Annotated[str, Path(description="As in AAPL, BINANCE:BTCUSDT, OANDA:EUR_USD.")]
+Symbol = Annotated[str, Path(description=SYMBOLS)]
 
 
 class WatchedOut(BaseModel):

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra.db import Sessions, transact
-from market.documents import Document, instant, number
 from market.models import Instrument, Quote
 from market.upstream import UnknownSymbol
 
@@ -71,23 +70,6 @@ def list_quotes(
 def key(quote: Quote) -> int:
     """Make a quote's place in its symbol's list: its provider time in microseconds."""
     return (quote.provider_time - _EPOCH) // _MICROSECOND
-
-
-def document(quote: Quote) -> Document:
-    """Show a stored quote under the provider's keys."""
-    return {
-        "c": number(quote.price),
-        "d": number(quote.change),
-        "dp": number(quote.change_percent),
-        "h": number(quote.high),
-        "l": number(quote.low),
-        "o": number(quote.open),
-        "pc": number(quote.previous_close),
-        "t": int(quote.provider_time.timestamp()),
-        "as_of": instant(quote.provider_time),
-        "fetched_at": instant(quote.fetched_at),
-        "source": quote.source,
-    }
 
 
 def iterate(

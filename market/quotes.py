@@ -73,19 +73,35 @@ def find_stored(session: Session, symbol: str) -> Document | None:
     return _document(instrument, _present(session, instrument))
 
 
+def document(quote: Quote) -> Document:
+    """Show a stored quote under the provider's keys."""
+    return {
+        "c": number(quote.price),
+        "d": number(quote.change),
+        "dp": number(quote.change_percent),
+        "h": number(quote.high),
+        "l": number(quote.low),
+        "o": number(quote.open),
+        "pc": number(quote.previous_close),
+        "t": int(quote.provider_time.timestamp()),
+        "as_of": instant(quote.provider_time),
+        "fetched_at": instant(quote.fetched_at),
+        "source": quote.source,
+    }
+
+
+def select_present() -> sa.Select[Quote]:
+    """Begin a query of each symbol's latest quote, beside its instrument."""
+    is_latest = Instrument.provider_time == Quote.provider_time
+    return sa.select(Quote).join(Instrument, sa.and_(Instrument.symbol == Quote.symbol, is_latest))
+
+
 def map_confirmed_since(
     session: Session, symbols: Sequence[str], *, since: datetime
 ) -> dict[str, Quote]:
     """Map symbols to their quotes, where the provider has confirmed them since an instant."""
     rows = session.scalars(
-        sa.select(Quote)
-        .join(
-            Instrument,
-            sa.and_(
-                Instrument.symbol == Quote.symbol, Instrument.provider_time == Quote.provider_time
-            ),
-        )
-        .where(Instrument.symbol.in_(symbols), Instrument.fetched_at >= since)
+        select_present().where(Instrument.symbol.in_(symbols), Instrument.fetched_at >= since)
     )
     return {quote.symbol: quote for quote in rows}
 
@@ -150,17 +166,5 @@ def _put(session: Session, symbol: str, figures: Figures, source: str, now: date
 
 
 def _document(instrument: Instrument, quote: Quote) -> Document:
-    return {
-        "symbol": quote.symbol,
-        "c": number(quote.price),
-        "d": number(quote.change),
-        "dp": number(quote.change_percent),
-        "h": number(quote.high),
-        "l": number(quote.low),
-        "o": number(quote.open),
-        "pc": number(quote.previous_close),
-        "t": int(quote.provider_time.timestamp()),
-        "as_of": instant(quote.provider_time),
-        "fetched_at": instant(instrument.fetched_at or quote.fetched_at),
-        "source": quote.source,
-    }
+    shown = {"symbol": quote.symbol, **document(quote)}
+    return shown | {"fetched_at": instant(instrument.fetched_at or quote.fetched_at)}

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra.logs import log
@@ -68,14 +67,7 @@ def brought_up(base: Quote, tick: Tick) -> Figures:
 
 def _map_present(session: Session, symbols: list[str], source: str) -> dict[str, Quote]:
     rows = session.scalars(
-        sa.select(Quote)
-        .join(
-            Instrument,
-            sa.and_(
-                Instrument.symbol == Quote.symbol, Instrument.provider_time == Quote.provider_time
-            ),
-        )
-        .where(Instrument.symbol.in_(symbols), Instrument.source == source)
+        quotes.select_present().where(Instrument.symbol.in_(symbols), Instrument.source == source)
     )
     return {quote.symbol: quote for quote in rows}
 
