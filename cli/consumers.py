@@ -19,8 +19,8 @@ from infra.errors import AppError, Invalid
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from infra.consumer import Handler
     from infra.entries import Entry
+    from infra.handling import Handler
 
 _TAIL_BLOCK_MS = 1000
 # Before a peer takes the consumer for dead, and has the same command run once more.

@@ -8,27 +8,24 @@ does not bring is read from the past. `docs/streams.md` shows how to use it.
 import secrets
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum, auto
 from functools import partial
 from threading import Event as Signal
 from time import monotonic
-
-from sqlalchemy.orm import Session
 
 from infra import dead_letters, inbox, metrics
 from infra.archive import EventsGone, PositionUnknown
 from infra.cursor import Position
 from infra.db import SERVER_ERRORS, Sessions, transact
-from infra.entries import Entry
 from infra.errors import Transient
 from infra.group import Delivery, Group
-from infra.inbox import HandledByAnother, Place, Verdict
+from infra.handling import Handler, Handling, Patience, Waiting
+from infra.inbox import HandledByAnother, Place
 from infra.logs import log
-from infra.past import Past, Story, first_about
+from infra.past import Past
 from infra.redis import RedisDown
 
-Handler = Callable[[Session, Entry], None]
 _TURN_S = 1.0
 _PAUSE_S = 0.5
 
@@ -49,22 +46,6 @@ class Terms:
     most_waiting: int = 1000
 
 
-class Outcome(Enum):
-    """What became of one event."""
-
-    SETTLED = auto()  # it will not be needed again
-    WAITING = auto()  # not now: its turn has not come, or the database is away
-    FAILED = auto()
-
-
-@dataclass(slots=True)
-class _Waiting:
-    delivery: Delivery
-    since: float
-    tries: int = 0
-    next_at: float = 0.0
-
-
 class Consumer:
     """One process of a group. Several share the work; `run` it in each."""
 
@@ -81,10 +62,17 @@ class Consumer:
         self._group = group
         self._sessions = sessions
         self._past = past
-        self._handle = handle
         self._terms = terms or Terms()
         self._on_break = on_break or _tell_break
-        self._waiting: dict[tuple[str, Position], _Waiting] = {}
+        self._handling = Handling(
+            group.name,
+            sessions,
+            past,
+            handle,
+            Patience(self._terms.most_deliveries, self._terms.retry_s),
+            on_break=self._on_break,
+        )
+        self._waiting: dict[tuple[str, Position], Waiting] = {}
         self._swept_at: float | None = None
 
     def run(self, stop: Signal) -> None:
@@ -139,10 +127,13 @@ class Consumer:
             oldest = self._past.page(topic, after=None, limit=1)
             if oldest:
                 after = Position(oldest[0].place.epoch, oldest[0].place.seq - 1)
-        transact(
-            self._sessions,
-            lambda session: inbox.begin(session, self.name, topic, after=after, began=story.began),
-        )
+        with suppress(HandledByAnother):
+            transact(
+                self._sessions,
+                lambda session: inbox.begin(
+                    session, self.name, topic, after=after, began=story.began
+                ),
+            )
 
     def _advance(self, topic: str) -> tuple[Place, set[int]]:
         return transact(self._sessions, lambda session: inbox.advance(session, self.name, topic))
@@ -167,7 +158,7 @@ class Consumer:
                 self._skip_gap(topic, gone)
                 continue
             except PositionUnknown as told:
-                self._undo(told, self._past.story(topic))
+                self._handling.undo(told, self._past.story(topic))
                 return
             wanted = [
                 entry
@@ -189,44 +180,13 @@ class Consumer:
         )
         self._on_break(topic, gone)
 
-    def _undo(self, told: PositionUnknown, story: Story) -> bool:
-        """Forget what a restored database never knew; False if a peer has done so."""
-        topic = str(told.extra["topic"])
-        undone = transact(
-            self._sessions,
-            lambda session: inbox.open_epoch(session, self.name, topic, began=story.began),
-        )
-        if undone:
-            self._on_break(topic, told)
-        return undone
-
     def _replay(self, stop: Signal) -> None:
         while not stop.is_set():
             with self._sessions() as session:
                 due = dead_letters.list_due(session, self.name, self._group.topics)
-            replayed = [self._replay_one(entry) for entry in due]
+            replayed = [self._handling.replay(entry) for entry in due]
             if not any(replayed):
                 return
-
-    def _replay_one(self, entry: Entry) -> bool:
-        def again(session: Session) -> None:
-            session.delete(dead_letters.get(session, self.name, entry.topic, entry.place.seq))
-            if inbox.admit(session, self.name, entry, replay=True) is Verdict.NEW:
-                self._handle(session, entry)
-
-        try:
-            transact(self._sessions, again)
-        except (Transient, *SERVER_ERRORS, HandledByAnother, dead_letters.DeadLetterNotFound):
-            return False
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is told and kept
-            told = _describe(error)
-            transact(
-                self._sessions,
-                lambda session: dead_letters.failed_again(session, self.name, entry, error=told),
-            )
-            return False
-        metrics.consumer_handled.labels(self.name, entry.topic).inc()
-        return True
 
     def _work_on(self, deliveries: Iterable[Delivery], stop: Signal) -> None:
         """Handle what was delivered, one by one; what cannot be done now is kept for later."""
@@ -234,10 +194,10 @@ class Consumer:
         for delivery in deliveries:
             key = (delivery.entry.topic, delivery.entry.place)
             if stop.is_set() or key in self._waiting:
-                self._waiting.setdefault(key, _Waiting(delivery, monotonic()))
+                self._waiting.setdefault(key, Waiting(delivery, monotonic()))
                 continue
-            waiting = _Waiting(delivery, monotonic())
-            if self._settle(waiting):
+            waiting = Waiting(delivery, monotonic())
+            if self._handling.settle(waiting):
                 settled.append(delivery)
             else:
                 self._waiting[key] = waiting
@@ -248,101 +208,10 @@ class Consumer:
         for key, waiting in list(self._waiting.items()):
             if stop.is_set():
                 break
-            if monotonic() >= waiting.next_at and self._settle(waiting):
+            if monotonic() >= waiting.next_at and self._handling.settle(waiting):
                 settled.append(waiting.delivery)
                 del self._waiting[key]
         self._group.acknowledge(settled)
-
-    def _settle(self, waiting: _Waiting) -> bool:
-        entry = waiting.delivery.entry
-        outcome = self._attempt(waiting)
-        if outcome is Outcome.SETTLED:
-            return True
-        delay_s = self._terms.retry_s / 10
-        if outcome is Outcome.FAILED:
-            delay_s = self._terms.retry_s
-            waiting.tries += 1
-            delay_s *= 2**waiting.tries / 2
-            if max(waiting.tries, waiting.delivery.times) >= self._terms.most_deliveries:
-                self._park(entry, waiting)
-                return True
-        waiting.next_at = monotonic() + delay_s
-        return False
-
-    def _attempt(self, waiting: _Waiting) -> Outcome:
-        entry = waiting.delivery.entry
-        if waiting.delivery.times > self._terms.most_deliveries and not waiting.tries:
-            # Nobody came to the end of it: whoever begins it may die of it, too.
-            waiting.tries, waiting.delivery.error = self._terms.most_deliveries, "never came back"
-            return Outcome.FAILED
-        try:
-            return self._apply(entry, waiting)
-        except HandledByAnother:
-            return Outcome.SETTLED
-        except (Transient, *SERVER_ERRORS) as error:
-            log.warning("consumer_waits", group=self.name, error=type(error).__name__)
-            return Outcome.WAITING
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is told and kept
-            log.exception(
-                "event_not_handled", group=self.name, topic=entry.topic, seq=entry.place.seq
-            )
-            metrics.consumer_failed.labels(self.name, entry.topic).inc()
-            waiting.delivery.error = _describe(error)
-            return Outcome.FAILED
-
-    def _apply(self, entry: Entry, waiting: _Waiting) -> Outcome:
-        verdict = transact(self._sessions, lambda session: self._effect(session, entry))
-        if verdict is Verdict.RESTORED:
-            story = self._past.story(entry.topic)
-            told = PositionUnknown(entry.topic, began=story.began, head=story.head)
-            return self._apply(entry, waiting) if self._undo(told, story) else Outcome.WAITING
-        if verdict is Verdict.EARLY and self._is_first(entry, waiting):
-            verdict = transact(
-                self._sessions, lambda session: self._effect(session, entry, first=True)
-            )
-        if verdict is Verdict.EARLY:
-            return Outcome.WAITING
-        if verdict is Verdict.NEW:
-            metrics.consumer_handled.labels(self.name, entry.topic).inc()
-        return Outcome.SETTLED
-
-    def _effect(self, session: Session, entry: Entry, *, first: bool = False) -> Verdict:
-        verdict = inbox.admit(session, self.name, entry, first=first)
-        if verdict is Verdict.NEW:
-            self._handle(session, entry)
-        elif verdict is Verdict.BEHIND:
-            dead_letters.park(session, self.name, entry, behind=True)
-        return verdict
-
-    def _is_first(self, entry: Entry, waiting: _Waiting) -> bool:
-        """Tell whether the version before an event is nobody's to handle: pruned, or of before us.
-
-        Mostly a peer has it in hand, so the past is asked only when it does not come.
-        """
-        with self._sessions() as session:
-            last = inbox.find_last(session, self.name, entry)
-            place = inbox.get_place(session, self.name, entry.topic)
-        if last is not None:
-            if monotonic() - waiting.since < self._terms.retry_s:
-                return False
-            afters = [Position(last.epoch, last.seq)]
-        else:
-            # What stands at the floor may be of this epoch or, after a restore, of one before it.
-            afters = [Position(place.seq_epoch, place.floor), Position(place.epoch, place.floor)]
-        found = (first_about(self._past, entry, after=after) for after in afters)
-        earliest = next((one for one in found if one is not None), None)
-        return earliest is not None and earliest.place == entry.place
-
-    def _park(self, entry: Entry, waiting: _Waiting) -> None:
-        error = waiting.delivery.error
-        transact(
-            self._sessions,
-            lambda session: dead_letters.park(
-                session, self.name, entry, behind=False, tries=waiting.tries, error=error
-            ),
-        )
-        metrics.consumer_dead_letters.labels(self.name, entry.topic).inc()
-        log.error("event_parked", group=self.name, topic=entry.topic, seq=entry.place.seq)
 
     def _measure(self, topic: str) -> None:
         place, _ = self._advance(topic)
@@ -364,10 +233,6 @@ def new_name() -> str:
 
 def _tell_break(topic: str, told: Exception) -> None:
     log.error("story_broken", topic=topic, error=type(told).__name__, detail=str(told))
-
-
-def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def _most(seen: Position | None, before_first: int | None) -> int | None:

@@ -96,9 +96,12 @@ class Verdict(Enum):
 
 
 class HandledByAnother(Conflict):
-    """Another consumer of the group has just handled the event."""
+    """Another consumer of the group has just written the same row."""
 
     code = "handled_by_another"
+
+    def __init__(self) -> None:
+        super().__init__("Another consumer of the group has just done this.")
 
 
 def create_tables(engine: Engine) -> None:
@@ -153,12 +156,7 @@ def pass_over(session: Session, group: str, entry: Entry) -> None:
             handled_at=clock.now(session),
         )
     )
-    try:
-        session.flush()
-    except sa.exc.IntegrityError as error:
-        if is_duplicate(error):
-            raise HandledByAnother("Another consumer has handled this event.") from error
-        raise
+    _flush(session)
 
 
 def find_place(session: Session, group: str, topic: str) -> Place | None:
@@ -172,19 +170,25 @@ def get_place(session: Session, group: str, topic: str) -> Place:
 
 
 def begin(session: Session, group: str, topic: str, *, after: Position, began: Position) -> None:
-    """Let a group begin right after an event, unless it has begun."""
-    if find_place(session, group, topic) is None:
-        session.add(
-            Place(
-                consumer_group=group,
-                topic=topic,
-                epoch=began.epoch,
-                began=began.seq,
-                floor=after.seq,
-                seq=after.seq,
-                seq_epoch=after.epoch,
-            )
+    """Let a group begin right after an event, unless it has begun.
+
+    Raises:
+        HandledByAnother: a peer has let it begin in this moment.
+    """
+    if find_place(session, group, topic) is not None:
+        return
+    session.add(
+        Place(
+            consumer_group=group,
+            topic=topic,
+            epoch=began.epoch,
+            began=began.seq,
+            floor=after.seq,
+            seq=after.seq,
+            seq_epoch=after.epoch,
         )
+    )
+    _flush(session)
 
 
 def advance(session: Session, group: str, topic: str) -> tuple[Place, set[int]]:
@@ -255,6 +259,15 @@ def find_last(session: Session, group: str, entry: Entry) -> Handled | None:
         .order_by(Handled.version.desc())
         .limit(1)
     ).one_or_none()
+
+
+def _flush(session: Session) -> None:
+    try:
+        session.flush()
+    except sa.exc.IntegrityError as error:
+        if is_duplicate(error):
+            raise HandledByAnother from error
+        raise
 
 
 def _is_handled(session: Session, group: str, entry: Entry) -> bool:
