@@ -15,8 +15,9 @@ from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, sessionmake
 from accounts.tables import AuditEntry
 from infra import clock
 from infra.db import Sessions
+from infra.prepared import WROTE
 
-_DOING, _WROTE, _MADE = "audit.doing", "audit.wrote", "audit.made"
+_DOING, _MADE = "audit.doing", "audit.made"
 _SUBJECT_LENGTH = 200
 
 
@@ -72,12 +73,12 @@ def list_entries(
 @event.listens_for(AuditedSession, "do_orm_execute")
 def _note_statement(state: ORMExecuteState) -> None:
     if state.is_insert or state.is_update or state.is_delete:
-        state.session.info[_WROTE] = True
+        state.session.info[WROTE] = True
 
 
 @event.listens_for(AuditedSession, "after_flush")
 def _note_objects(session: Session, _context: UOWTransaction) -> None:
-    session.info[_WROTE] = True
+    session.info[WROTE] = True
     for made in session.new:
         if (made_id := getattr(made, "id", None)) is not None:
             session.info.setdefault(_MADE, f"{made.__tablename__}/{made_id}")
@@ -86,14 +87,14 @@ def _note_objects(session: Session, _context: UOWTransaction) -> None:
 
 @event.listens_for(AuditedSession, "after_rollback")
 def _forget(session: Session) -> None:
-    session.info.pop(_WROTE, None)
+    session.info.pop(WROTE, None)
     session.info.pop(_MADE, None)
 
 
 @event.listens_for(AuditedSession, "before_commit")
 def _write_down(session: Session) -> None:
     session.flush()
-    if not session.info.pop(_WROTE, False):
+    if not session.info.pop(WROTE, False):
         return
     doing: Doing = session.info[_DOING]
     made = session.info.pop(_MADE, "")

@@ -68,7 +68,20 @@ class Claims:
 
     user_id: int
     family_id: str
+    valid_from: datetime
     expires_at: datetime
+
+    def check_time(self, now: datetime) -> None:
+        """Look at the time for which the token was made.
+
+        Raises:
+            TokenExpired: it is over.
+            BadToken: it has not come.
+        """
+        if now >= self.expires_at:
+            raise TokenExpired
+        if now + _LEEWAY < self.valid_from:
+            raise BadToken("The access token is not valid yet.")
 
 
 def find_weakness(secret: str) -> str | None:
@@ -103,14 +116,23 @@ def read(signing: Signing, token: str, *, now: datetime) -> Claims:
         TokenExpired: its time is over.
         BadToken: it is not one of ours, or its time has not come.
     """
+    claims = read_undated(signing, token)
+    claims.check_time(now)
+    return claims
+
+
+def read_undated(signing: Signing, token: str) -> Claims:
+    """Check a token's signature and form; its time is left to `Claims.check_time`.
+
+    Raises:
+        BadToken: it is not one of ours.
+    """
     claims = _decode(signing, token)
-    expires_at = datetime.fromtimestamp(int(claims["exp"]), UTC)
-    if now >= expires_at:
-        raise TokenExpired
-    if now + _LEEWAY < datetime.fromtimestamp(int(claims["nbf"]), UTC):
-        raise BadToken("The access token is not valid yet.")
     return Claims(
-        user_id=_user_id(claims["sub"]), family_id=_family_id(claims["sid"]), expires_at=expires_at
+        user_id=_user_id(claims["sub"]),
+        family_id=_family_id(claims["sid"]),
+        valid_from=datetime.fromtimestamp(int(claims["nbf"]), UTC),
+        expires_at=datetime.fromtimestamp(int(claims["exp"]), UTC),
     )
 
 

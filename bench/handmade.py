@@ -25,15 +25,14 @@ from bench.by_celery import pay_with_word
 from infra.db import open_database
 
 CHANNEL = "paid"
-_CLOCK = "SELECT UTC_TIMESTAMP(6)"
 _CALLER = (
     "SELECT users.role, f.id FROM users LEFT JOIN token_family f ON f.id = %s"
     " AND f.user_id = users.id AND f.ended_at IS NULL"
     " WHERE users.id = %s AND users.disabled_at IS NULL"
 )
 _PRODUCT = (
-    "SELECT id, name, price_minor FROM product WHERE id = %s AND withdrawn_at IS NULL"
-    " LOCK IN SHARE MODE"
+    "SELECT id, name, price_minor, UTC_TIMESTAMP(6) AS now FROM product"
+    " WHERE id = %s AND withdrawn_at IS NULL LOCK IN SHARE MODE"
 )
 _ORDER = (
     "INSERT INTO orders (user_id, status, currency, subtotal_minor, fee_minor, total_minor,"
@@ -57,8 +56,9 @@ _PAYMENT = (
     " tries, version, created_at, updated_at)"
     " VALUES (%s, %s, 'sandbox', %s, 'USD', 'tok_visa', 'due', %s, 0, 0, %s, %s)"
 )
-_EVENT = (
-    "INSERT INTO event (topic, subject, version, type, time, data) VALUES (%s, %s, %s, %s, %s, %s)"
+_EVENTS = (
+    "INSERT INTO event (topic, subject, version, type, time, data)"
+    " VALUES (%s, %s, %s, %s, %s, %s), (%s, %s, %s, %s, %s, %s)"
 )
 
 app = FastAPI()
@@ -87,7 +87,6 @@ def place_order(body: OrderIn, authorization: Annotated[str, Header()]) -> dict[
     )
     user_id, item = int(claims["sub"]), body.items[0]
     with engine.connect() as connection:
-        connection.exec_driver_sql(_CLOCK)
         if connection.exec_driver_sql(_CALLER, (claims["sid"], user_id)).first() is None:
             raise HTTPException(401)
     with engine.begin() as connection:
@@ -100,7 +99,7 @@ def place_order(body: OrderIn, authorization: Annotated[str, Header()]) -> dict[
 def _store(connection: Connection, user_id: int, item: Item) -> dict[str, Any]:
     wanted = item.quantity
     product = connection.exec_driver_sql(_PRODUCT, (item.product_id,)).one()
-    now: datetime = connection.exec_driver_sql(_CLOCK).scalar_one()
+    now: datetime = product.now
     fee = product.price_minor // 5
     subtotal, fees = wanted * product.price_minor, wanted * fee
     total, key = subtotal + fees, f"auto:{uuid.uuid4()}"
@@ -113,10 +112,10 @@ def _store(connection: Connection, user_id: int, item: Item) -> dict[str, Any]:
         raise HTTPException(409)
     connection.exec_driver_sql(_RESERVE, (order_id, product.id, wanted))
     stock = connection.exec_driver_sql(_STOCK, (product.id,)).one()
-    _tell(connection, "products", f"stock/{product.id}", "stock.changed", now, {
+    level = {
         "product_id": product.id, "on_hand": stock.on_hand, "reserved": stock.reserved,
         "available": stock.on_hand - stock.reserved, "version": stock.version, "updated_at": now,
-    })  # fmt: skip
+    }  # fmt: skip
     connection.exec_driver_sql(_PAYMENT, (order_id, user_id, total, now, now, now))
     shown = {
         "id": order_id, "user_id": user_id, "status": "pending", "currency": "USD",
@@ -128,20 +127,16 @@ def _store(connection: Connection, user_id: int, item: Item) -> dict[str, Any]:
         }],
         "version": 1, "created_at": now, "updated_at": now,
     }  # fmt: skip
-    _tell(connection, "orders", f"orders/{order_id}", "order.placed", now, shown)
+    events = (
+        *("orders", f"orders/{order_id}", 1, "order.placed", now, _json(shown)),
+        *("products", f"stock/{product.id}", stock.version, "stock.changed", now, _json(level)),
+    )
+    connection.exec_driver_sql(_EVENTS, events)
     return shown
 
 
-def _tell(
-    connection: Connection,
-    topic: str,
-    subject: str,
-    kind: str,
-    now: datetime,
-    shown: dict[str, Any],
-) -> None:
-    data = orjson.dumps(shown, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z).decode()
-    connection.exec_driver_sql(_EVENT, (topic, subject, shown["version"], kind, now, data))
+def _json(shown: dict[str, Any]) -> str:
+    return orjson.dumps(shown, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z).decode()
 
 
 @app.get("/paid")

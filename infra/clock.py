@@ -1,27 +1,60 @@
 """The database's clock: the only one that leases and expiry are judged by."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from infra.db import connection_of
 
 _KEY = "clock.now"
+_ON_MYSQL = "UTC_TIMESTAMP(6)"
+_ON_SQLITE = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
+
+
+class Now(sa.sql.functions.FunctionElement[Any]):
+    """The clock as a column: a statement that is sent anyway brings it along for `learn`."""
+
+    inherit_cache = True
 
 
 def now(session: Session) -> datetime:
     """Read the database's clock once per transaction: microseconds on MySQL, else milliseconds."""
-    transaction = session.get_transaction() or session.begin()
-    known = session.info.get(_KEY)
-    if known is not None and known[0] is transaction:
-        return known[1]  # type: ignore[no-any-return] # session.info is untyped
-    instant = _read(session)
-    session.info[_KEY] = (transaction, instant)
+    known = _known(session)
+    if known is not None:
+        return known
+    connection = connection_of(session)
+    clock = _ON_SQLITE if connection.dialect.name == "sqlite" else _ON_MYSQL
+    return learn(session, connection.exec_driver_sql(f"SELECT {clock}").scalar_one())
+
+
+def learn(session: Session, told: str | datetime) -> datetime:
+    """Take the clock from a statement that brought `Now` along, and keep it for `now`.
+
+    What this transaction has read before stays.
+    """
+    known = _known(session)
+    if known is not None:
+        return known
+    read = datetime.fromisoformat(told) if isinstance(told, str) else told
+    instant = read.replace(tzinfo=UTC)
+    session.info[_KEY] = (session.get_transaction(), instant)
     return instant
 
 
-def _read(session: Session) -> datetime:
-    if session.get_bind().dialect.name == "sqlite":
-        text = session.execute(sa.text("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")).scalar_one()
-        return datetime.fromisoformat(text).replace(tzinfo=UTC)
-    instant: datetime = session.execute(sa.text("SELECT UTC_TIMESTAMP(6)")).scalar_one()
-    return instant.replace(tzinfo=UTC)
+def _known(session: Session) -> datetime | None:
+    transaction, instant = session.info.get(_KEY, (None, None))
+    return instant if transaction is session.get_transaction() else None
+
+
+@compiles(Now)
+def _write_on_mysql(_element: Now, _compiler: SQLCompiler, **_options: Any) -> str:  # noqa: ANN401 - the compiler's own
+    return _ON_MYSQL
+
+
+@compiles(Now, "sqlite")
+def _write_on_sqlite(_element: Now, _compiler: SQLCompiler, **_options: Any) -> str:  # noqa: ANN401 - the compiler's own
+    return _ON_SQLITE

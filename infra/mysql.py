@@ -75,6 +75,24 @@ class Link(Connection):
     requires only that backslash and the quote character used to quote the string be escaped."
     """
 
+    # Whether nothing has been asked since the last COMMIT or ROLLBACK, which the server has done.
+    has_ended = False
+
+    def query(self, sql: Any, unbuffered: bool = False) -> int:  # noqa: ANN401, FBT001, FBT002 - the driver's signature
+        """Send a statement."""
+        self.has_ended = False
+        return super().query(sql, unbuffered)
+
+    def commit(self) -> None:
+        """Commit, and remember that nothing is open."""
+        super().commit()
+        self.has_ended = True
+
+    def rollback(self) -> None:
+        """Roll back, and remember that nothing is open."""
+        super().rollback()
+        self.has_ended = True
+
     def escape(self, obj: Any, mapping: Any = None) -> str:  # noqa: ANN401 - the driver's signature
         """Write a value as it stands in a statement."""
         if isinstance(obj, str) and not self.server_status & _NO_BACKSLASH:  # type: ignore[attr-defined] # the stubs leave it out
@@ -91,7 +109,7 @@ def _connect(_dialect: object, _record: object, args: Any, options: Any) -> Link
 
 def _reset(connection: Any, _record: object, state: PoolResetState) -> None:  # noqa: ANN401 - the driver's connection
     """Roll back what was left open; a transaction that was ended needs no second question."""
-    if not state.terminate_only and not state.transaction_was_reset:
+    if not state.terminate_only and not connection.has_ended:
         connection.rollback()
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator
 
+from infra.db import connection_of
 from infra.mysql import Cases, Ids
 
 
@@ -30,14 +31,16 @@ def insert_rows(session: Session, table: sa.Table, rows: Sequence[Mapping[str, A
     """
     if not rows:
         return
-    connection = session.connection()
+    connection = connection_of(session)
     statement, names, binds = _plan(connection.dialect, table, tuple(rows[0]))
     values = {name: [row[name] for row in rows] for name in rows[0]}
     for name in names:
         if name not in values:
             values[name] = [_default(table.c[name])] * len(rows)
     columns = [_bound(values[name], binds.get(name)) for name in names]
-    connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
+    made = list(zip(*columns, strict=True))
+    # The driver puts rows of one statement together with a regular expression, which one can spare.
+    connection.exec_driver_sql(statement, made[0] if len(made) == 1 else made)
 
 
 def among(column: sa.ColumnElement[int], ids: Iterable[int]) -> sa.ColumnElement[bool]:
@@ -46,6 +49,11 @@ def among(column: sa.ColumnElement[int], ids: Iterable[int]) -> sa.ColumnElement
     For 200 ids `in_` takes half a millisecond before the statement is sent; this, a tenth of it.
     """
     return _Among(column, sa.bindparam("ids", tuple(ids), type_=_IdList(), unique=True))
+
+
+def among_given(column: sa.ColumnElement[int], name: str) -> sa.ColumnElement[bool]:
+    """Compare as `among` does with ids that are given by `name`, when the statement is sent."""
+    return _Among(column, sa.bindparam(name, type_=_IdList()))
 
 
 def chosen(column: sa.ColumnElement[int], texts: Mapping[int, str]) -> sa.ColumnElement[str]:

@@ -15,10 +15,37 @@ from sqlalchemy.orm import Session
 from infra import clock, outbox
 from infra.db import CommitUnknown, DatabaseBusy, Sessions, is_duplicate, transact
 from infra.errors import AppError, Conflict, Invalid
-from infra.rows import insert_rows, table_of
+from infra.prepared import Prepared
+from infra.rows import among_given, insert_rows, table_of
 from shop import money, orders, payments, stock
 from shop.orders import Order, OrderLine, OrderStatus
 from shop.products import Product
+
+_PRODUCT = table_of(Product).c
+# What is wanted and on sale, in the order of ids; the clock saves a question of its own.
+_ON_SALE = Prepared(
+    sa.select(_PRODUCT.id, _PRODUCT.name, _PRODUCT.price_minor, clock.Now().label("read_at"))
+    .where(among_given(_PRODUCT.id, "ids"), _PRODUCT.withdrawn_at.is_(None))
+    .order_by(_PRODUCT.id)
+    .with_for_update(read=True)
+)
+_ORDER = Prepared(
+    sa.insert(table_of(Order)),
+    columns=(
+        "user_id",
+        "status",
+        "currency",
+        "subtotal_minor",
+        "fee_minor",
+        "total_minor",
+        "refunded_minor",
+        "version",
+        "idempotency_key",
+        "request_hash",
+        "created_at",
+        "updated_at",
+    ),
+)
 
 
 class UnknownProduct(Invalid):
@@ -175,10 +202,12 @@ def _store(session: Session, request: Request, terms: Terms, key: str) -> dict[s
     for line in lines:
         line["order_id"] = order["id"]
     insert_rows(session, table_of(OrderLine), lines)
-    stock.hold(session, order_id=order["id"], quantities=request.quantities, low_at=terms.low_stock)
+    taken = stock.hold(
+        session, order_id=order["id"], quantities=request.quantities, low_at=terms.low_stock
+    )
     payments.open_for(session, order, gateway=terms.gateway, token=request.payment_token)
     placed = orders.changed("order.placed", order, lines)
-    outbox.record(session, [placed])
+    outbox.record(session, [*taken, placed])
     return placed.data
 
 
@@ -188,13 +217,9 @@ def price(session: Session, quantities: Mapping[int, int], terms: Terms) -> list
     Raises:
         UnknownProduct: one is not on sale.
     """
-    table = Product.__table__.c
-    rows = session.execute(
-        sa.select(table.id, table.name, table.price_minor)
-        .where(table.id.in_(sorted(quantities)), table.withdrawn_at.is_(None))
-        .order_by(table.id)
-        .with_for_update(read=True)
-    )
+    rows = _ON_SALE.run(session, ids=tuple(quantities)).all()
+    if rows:
+        clock.learn(session, rows[0].read_at)
     lines = [
         {
             "n": n,
@@ -248,5 +273,4 @@ def _insert_order(
         "created_at": now,
         "updated_at": now,
     }
-    inserted = session.execute(sa.insert(Order.__table__).values(order))  # type: ignore[arg-type] # FromClause
-    return {"id": inserted.inserted_primary_key[0], **order}  # type: ignore[attr-defined] # an INSERT has one
+    return {"id": _ORDER.run(session, **order).lastrowid, **order}

@@ -1,6 +1,7 @@
 """Stock: what is on hand, what is reserved for orders, and what can therefore still be sold."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, cast
@@ -12,7 +13,8 @@ from infra import clock, outbox
 from infra.db import Base, BigId, UtcDateTime, binary_string
 from infra.errors import Conflict
 from infra.outbox import Change
-from infra.rows import insert_rows, table_of
+from infra.prepared import Prepared
+from infra.rows import among_given, insert_rows, table_of
 from shop.events import PRODUCTS
 from shop.payloads import StockData
 
@@ -63,6 +65,22 @@ class Reservation(Base):
     state: Mapped[str] = mapped_column(binary_string(16))
 
 
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How much there is of one product now, read without the ORM."""
+
+    product_id: int
+    on_hand: int
+    reserved: int
+    version: int
+    updated_at: datetime
+
+    @property
+    def available(self) -> int:
+        """What can still be ordered."""
+        return self.on_hand - self.reserved
+
+
 class OutOfStock(Conflict):
     """There is less of a product than the order wants."""
 
@@ -102,6 +120,32 @@ class StockTooLarge(Conflict):
         )
 
 
+_STOCK = table_of(Stock)
+_MOVE = Prepared(
+    sa.update(_STOCK)
+    .where(
+        _STOCK.c.product_id == sa.bindparam("moved"),
+        _STOCK.c.on_hand - _STOCK.c.reserved >= sa.bindparam("needed"),
+    )
+    .values(
+        on_hand=_STOCK.c.on_hand + sa.bindparam("received"),
+        reserved=_STOCK.c.reserved + sa.bindparam("taken"),
+        version=_STOCK.c.version + sa.literal_column("1"),
+        updated_at=sa.bindparam("updated_at"),
+    )
+)
+_LEVELS = Prepared(
+    sa.select(_STOCK.c.product_id, _STOCK.c.on_hand, _STOCK.c.reserved, _STOCK.c.version)
+    .where(among_given(_STOCK.c.product_id, "ids"))
+    .order_by(_STOCK.c.product_id)
+)
+_NUMBER = Prepared(
+    sa.update(_STOCK)
+    .where(_STOCK.c.product_id == sa.bindparam("moved"))
+    .values(version=sa.bindparam("version"))
+)
+
+
 def open_for(session: Session, quantities: Mapping[int, int]) -> dict[int, Stock]:
     """Open the stock of new products with what there is of each at first."""
     now = clock.now(session)
@@ -125,21 +169,23 @@ def adjust(session: Session, product_id: int, *, change: int, low_at: int = LOW_
         StockTooLarge: nobody stores that many.
     """
     moved = _move(session, product_id, reserve=0, receive=change)
+    if moved:
+        _tell(session, {product_id: -change}, low_at=low_at)
     held = session.get_one(Stock, product_id, populate_existing=True)
     if not moved:
         raise StockReserved(held, change)
     if held.on_hand > MOST_ON_HAND:
         raise StockTooLarge(product_id)
-    _tell(session, {product_id: -change}, low_at=low_at)
     return held
 
 
 def hold(
     session: Session, *, order_id: int, quantities: Mapping[int, int], low_at: int = LOW_AT
-) -> None:
+) -> list[Change]:
     """Reserve stock for an order, product by product in the order of their ids.
 
-    At most `low_at` left is told once, when it comes to that, and so is nothing left.
+    Returns what is to be recorded. At most `low_at` left is told once, when it comes to that, and
+    so is nothing left.
 
     Raises:
         OutOfStock: there is not enough of one; nothing is to be committed then.
@@ -157,7 +203,7 @@ def hold(
             for product_id, quantity in quantities.items()
         ],
     )
-    _tell(session, quantities, low_at=low_at)
+    return _changes(session, quantities, low_at=low_at)
 
 
 def release(session: Session, *, order_ids: Iterable[int]) -> None:
@@ -273,56 +319,53 @@ def _end_reservations(
 
 def _move(session: Session, product_id: int, *, reserve: int, receive: int = 0) -> bool:
     """Change one stock row unless less than nothing would then be available; False if so."""
-    stock = table_of(Stock)
-    changed = session.execute(
-        sa.update(stock)
-        .where(
-            stock.c.product_id == product_id,
-            stock.c.on_hand - stock.c.reserved >= reserve - receive,
-        )
-        .values(
-            on_hand=stock.c.on_hand + receive,
-            reserved=stock.c.reserved + reserve,
-            version=stock.c.version + 1,
-            updated_at=clock.now(session),
-        )
+    changed = _MOVE.run(
+        session,
+        moved=product_id,
+        received=receive,
+        taken=reserve,
+        needed=reserve - receive,
+        updated_at=clock.now(session),
     )
-    return changed.rowcount == 1  # type: ignore[attr-defined,no-any-return] # an UPDATE has one
+    return changed.rowcount == 1
 
 
 def _tell(session: Session, taken: Mapping[int, int], *, low_at: int | None = None) -> None:
-    """Tell how much there is now of products, of which so much has just been `taken`."""
-    rows = session.scalars(
-        sa.select(Stock)
-        .where(Stock.product_id.in_(list(taken)))
-        .order_by(Stock.product_id)
-        .execution_options(populate_existing=True)
-    )
+    outbox.record(session, _changes(session, taken, low_at=low_at))
+
+
+def _changes(
+    session: Session, taken: Mapping[int, int], *, low_at: int | None = None
+) -> list[Change]:
+    """Say how much there is now of products, of which so much has just been `taken`."""
+    now = clock.now(session)
     changes: list[Change] = []
-    for held in rows:
+    for row in _LEVELS.run(session, ids=tuple(taken)).all():
+        held = Level(row.product_id, row.on_hand, row.reserved, row.version, now)
         changes.append(_changed(held))
         if low_at is not None:
-            changes += _warn(held, taken[held.product_id], low_at)
-    session.flush()
-    outbox.record(session, changes)
+            changes += _warn(session, held, taken[held.product_id], low_at)
+    return changes
 
 
-def _warn(held: Stock, taken: int, low_at: int) -> list[Change]:
+def _warn(session: Session, held: Level, taken: int, low_at: int) -> list[Change]:
     """Tell of each threshold that was crossed downward; an event is a version of its own."""
     before = held.available + taken
     warnings = []
     for threshold, kind in {low_at: "stock.low", 0: "stock.out"}.items():
         if held.available <= threshold < before:
-            held.version += 1
+            held = replace(held, version=held.version + 1)
             warnings.append(_changed(held, kind))
+    if warnings:
+        _NUMBER.run(session, moved=held.product_id, version=held.version)
     return warnings
 
 
-def _changed(held: Stock, kind: str = "stock.changed") -> Change:
+def _changed(held: Stock | Level, kind: str = "stock.changed") -> Change:
     return Change(PRODUCTS, kind, f"stock/{held.product_id}", held.version, public(held))
 
 
-def public(held: Stock) -> dict[str, Any]:
+def public(held: Stock | Level) -> dict[str, Any]:
     """Show stock as subscribers see it."""
     shown: StockData = {
         "product_id": held.product_id,
