@@ -5,6 +5,7 @@ this machine for the demo admin's; whatever a proxy, another site's page or a re
 have sent is not from this machine.
 """
 
+from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -70,24 +71,60 @@ def seat_demo_admin(database: Database) -> None:
         log.warning("demo_admin_not_made", error=type(error).__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Somebody at the door, who has said who he is, or is on this machine; not yet looked up."""
+
+    scope: Scope
+    reads: Sessions
+    signing: Signing
+    token: str | None
+
+    def identify(self) -> Caller:
+        """Look up who it is; waits for the database, so it wants a thread.
+
+        Raises:
+            BadToken: the token does not count.
+        """
+        if self.token is None:
+            caller = DEMO_ADMIN
+        else:
+            with self.reads() as session:
+                caller = identify(session, self.signing, self.token)
+        self.scope[USER_ID] = caller.user_id
+        bind_contextvars(user_id=caller.user_id)
+        return caller
+
+
+def receive(
+    request: Request, *, mode: AuthMode, reads: Sessions, signing: Signing
+) -> Visitor | None:
+    """Take from a request what says who is asking; None if nothing does. Both modes go this way.
+
+    Raises:
+        BadToken: there are credentials, of another kind.
+    """
+    token = sent_token(request)
+    if token is not None or (mode is AuthMode.OPEN and is_from_loopback(request.scope)):
+        return Visitor(request.scope, reads, signing, token)
+    return None
+
+
 async def resolve(
     request: Request, *, mode: AuthMode, reads: Sessions, signing: Signing
 ) -> Caller | None:
-    """Find out who is asking; None if nobody says so. Both modes go this way.
+    """Find out who is asking; None if nobody says so.
 
     Raises:
         BadToken: credentials were sent and do not count, whatever the mode.
     """
-    token = sent_token(request)
-    if token is not None:
-        caller: Caller | None = await run_in_threadpool(_identify, reads, signing, token)
-    elif mode is AuthMode.OPEN and is_from_loopback(request.scope):
-        caller = DEMO_ADMIN
-    else:
-        caller = None
-    if caller is not None:
-        request.scope[USER_ID] = caller.user_id
-        bind_contextvars(user_id=caller.user_id)
+    visitor = receive(request, mode=mode, reads=reads, signing=signing)
+    if visitor is None:
+        return None
+    if visitor.token is None:
+        return visitor.identify()
+    caller: Caller = await run_in_threadpool(visitor.identify)
+    bind_contextvars(user_id=caller.user_id)  # a thread binds what it binds for itself
     return caller
 
 
@@ -121,11 +158,6 @@ def is_from_loopback(scope: Scope) -> bool:
         elif name == b"origin":
             origins.append(value.decode("latin-1"))
     return len(hosts) == 1 and all(_names_this_machine(url) for url in hosts + origins)
-
-
-def _identify(reads: Sessions, signing: Signing, token: str) -> Caller:
-    with reads() as session:
-        return identify(session, signing, token)
 
 
 def _is_loopback_address(address: tuple[str, int | None] | None) -> bool:

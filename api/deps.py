@@ -5,11 +5,11 @@ All are coroutines, because FastAPI would send a plain function to a thread for 
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 from fastapi.security import OAuth2PasswordBearer
@@ -102,39 +102,59 @@ def opened(settings: Settings) -> Iterator[Collaborators]:
         made.database.engine.dispose()
 
 
-async def collaborators(request: Request) -> Collaborators:
-    """Hand out everything the process keeps open."""
+def kept_by(request: Request) -> Collaborators:
+    """Give everything the process that serves a request keeps open."""
     kept: Collaborators = request.app.state.collaborators
     return kept
 
 
+async def collaborators(request: Request) -> Collaborators:
+    """Hand out everything the process keeps open."""
+    return kept_by(request)
+
+
+# What is below takes the request itself: FastAPI walks a dependency of a dependency once more for
+# each that wants it, and that took longer than what they do.
 Kept = Annotated[Collaborators, Depends(collaborators)]
-_token = OAuth2PasswordBearer(
-    tokenUrl="auth/token", auto_error=False, description="The access token of POST /auth/token."
-)
 
 
-async def _settings(kept: Kept) -> Settings:
-    return kept.settings
+class _AccessToken(OAuth2PasswordBearer):
+    """The access token of `POST /auth/token`, and what is made of a request that may carry one.
+
+    The document tells of a token wherever FastAPI meets this class. That it does the work too saves
+    the walk to a dependency of its own.
+    """
+
+    def __init__(self, take: Callable[[Request], Awaitable[object]]) -> None:
+        super().__init__(
+            tokenUrl="auth/token",
+            scheme_name=OAuth2PasswordBearer.__name__,
+            description="The access token of POST /auth/token.",
+        )
+        self._take = take
+
+    async def __call__(self, request: Request) -> Any:  # type: ignore[override] # noqa: ANN401 - what is taken
+        return await self._take(request)
 
 
-async def _reads(kept: Kept) -> db.Sessions:
-    return kept.database.reads
+async def _settings(request: Request) -> Settings:
+    return kept_by(request).settings
 
 
-async def _cache(kept: Kept) -> redis.Client:
-    return kept.cache
+async def _reads(request: Request) -> db.Sessions:
+    return kept_by(request).database.reads
 
 
-async def _streams(kept: Kept) -> redis.Client:
-    return kept.streams
+async def _cache(request: Request) -> redis.Client:
+    return kept_by(request).cache
 
 
-async def _optional_caller(
-    request: Request,
-    kept: Kept,
-    _declared: Annotated[str | None, Depends(_token)],
-) -> Caller | None:
+async def _streams(request: Request) -> redis.Client:
+    return kept_by(request).streams
+
+
+async def _resolve(request: Request) -> Caller | None:
+    kept = kept_by(request)
     return await access.resolve(
         request,
         mode=kept.settings.auth_mode,
@@ -143,11 +163,44 @@ async def _optional_caller(
     )
 
 
+def receive(request: Request) -> access.Visitor:
+    """Take from a request what says who is asking.
+
+    Raises:
+        TokenRequired: nothing does.
+        BadToken: there are credentials, of another kind.
+    """
+    kept = kept_by(request)
+    visitor = access.receive(
+        request,
+        mode=kept.settings.auth_mode,
+        reads=kept.database.reads,
+        signing=kept.gate.signing,
+    )
+    if visitor is None:
+        raise TokenRequired
+    return visitor
+
+
+async def _receive(request: Request) -> access.Visitor:
+    return receive(request)
+
+
+_optional_caller = _AccessToken(_resolve)
+_visitor = _AccessToken(_receive)
+
+
 async def _sessions(
-    request: Request, kept: Kept, caller: Annotated[Caller | None, Depends(_optional_caller)]
+    request: Request, caller: Annotated[Caller | None, Depends(_optional_caller)]
 ) -> db.Sessions:
+    return sessions_of(request, caller)
+
+
+def sessions_of(request: Request, caller: Caller | None) -> db.Sessions:
+    """Give what a caller's changes go through: those of an operator are written down."""
+    sessions = kept_by(request).database.sessions
     if caller is None or not caller.is_operator:
-        return kept.database.sessions
+        return sessions
     route = request.scope["route"].path
     doing = Doing(
         user_id=caller.user_id,
@@ -155,7 +208,7 @@ async def _sessions(
         subject=request.url.path.strip("/") if "{" in route else None,
         request_id=request.scope.get(REQUEST_ID, ""),
     )
-    return audited(kept.database.sessions, doing)
+    return audited(sessions, doing)
 
 
 AppSettings = Annotated[Settings, Depends(_settings)]
@@ -219,15 +272,20 @@ async def _admin(caller: CurrentCaller) -> Caller:
     return caller
 
 
-async def _sent_token(request: Request, _declared: Annotated[str | None, Depends(_token)]) -> str:
+async def _take_token(request: Request) -> str:
     token = access.sent_token(request)
     if token is None:
         raise TokenRequired
     return token
 
 
-NEED_A_TOKEN = frozenset({_current_caller, _sent_token})
+_sent_token = _AccessToken(_take_token)
+
+NEED_A_TOKEN = frozenset({_current_caller, _sent_token, _visitor})
 NEED_A_ROLE = frozenset({_operator, _admin})
+
+Visitor = Annotated[access.Visitor, Depends(_visitor)]
+"""Who says that he may ask, to be looked up by the endpoint; wants a `KnownFirst` route."""
 
 SentToken = Annotated[str, Depends(_sent_token)]
 """The access token as it was sent, sound or not; 401 if there is none."""

@@ -23,6 +23,7 @@ from api import (
     event_history,
     event_tickets,
     events,
+    heap,
     history,
     home,
     market,
@@ -47,6 +48,7 @@ from api import (
     webhooks,
 )
 from api.deadline import Deadline
+from api.directory import Directory
 from api.guard import RequestGuard
 from api.hygiene import CorsList, SecurityHeaders
 from api.middleware import RequestLog, SlashAlias, StartupSentence
@@ -55,6 +57,7 @@ from infra.errors import Misconfigured
 from infra.logs import log
 from infra.settings import AuthMode, Settings, load_settings
 from workers.app import hurry_for_requests
+from workers.bells import ringing
 
 # Asked most, looked at first: a request is compared with one route after the other.
 _ROUTERS = (
@@ -87,7 +90,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     openapi.install(app)
     # Put in as they are, since prefix and tags are theirs already: a router that is included is
     # searched twice for every request, which doubled the time of a small one.
-    app.router.routes[:0] = [route for module in _ROUTERS for route in module.router.routes]
+    routes = [route for module in _ROUTERS for route in module.router.routes]
+    app.router.routes[:0] = [Directory(routes), *routes]
     # The last one added is the first to see a request.
     app.add_middleware(SlashAlias, routes=app.routes)
     app.add_middleware(Deadline)
@@ -112,8 +116,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.collaborators = stack.enter_context(deps.opened(settings))
         if settings.auth_mode is AuthMode.OPEN:
             await run_in_threadpool(access.seat_demo_admin, app.state.collaborators.database)
+        stack.enter_context(ringing())
         for companion in _COMPANIONS:
             await stack.enter_async_context(companion(app))
+        stack.enter_context(heap.settled())
         yield
 
 

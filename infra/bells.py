@@ -11,14 +11,16 @@ class Bells:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def claim(self, task: str) -> bool:
-        """Mark the task as rung; False when somebody else has just done so.
+    def claim(self, *tasks: str) -> set[str]:
+        """Mark tasks as rung, in one question; return those that nobody else has just marked.
 
         Raises:
             RedisDown: nobody knows.
         """
-        with translated():
-            return bool(self._client.set(f"bell:{task}", 1, nx=True, ex=LIFE_S))
+        with translated(), self._client.pipeline(transaction=False) as marks:
+            for task in tasks:
+                marks.set(f"bell:{task}", 1, nx=True, ex=LIFE_S)
+            return {task for task, is_new in zip(tasks, marks.execute(), strict=True) if is_new}
 
     def clear(self, task: str) -> None:
         """Take the mark away, before the task looks for work: what comes later rings anew.

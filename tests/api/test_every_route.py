@@ -347,7 +347,8 @@ def test_document_asks_for_a_token_where_the_call_does() -> None:
 def test_nothing_is_served_beside_the_document() -> None:
     documented = {call.partition(" ")[2] for call in document_calls()}
 
-    served = {context.path for context in iter_route_contexts(create_app().routes)}
+    found = (context.path for context in iter_route_contexts(create_app().routes))
+    served = {path for path in found if path is not None}  # the directory has none, only routes
 
     assert served - documented <= UNDOCUMENTED
 
