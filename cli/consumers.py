@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.event_streams import choose
 from cli.running import settings_of_run
 from infra.errors import AppError, Invalid
 
@@ -28,12 +29,6 @@ _COMMAND_S = 25.0
 _LAST_PORT = 65_535
 
 Topics = Annotated[str, typer.Option(help="Joined by commas; all if left out.")]
-
-
-class UnknownTopics(Invalid):
-    """A topic is none of ours."""
-
-    code = "unknown_topic"
 
 
 class BadGroup(Invalid):
@@ -127,14 +122,8 @@ def _check_group(group: str) -> None:
         raise BadGroup(GROUP_LENGTH)
 
 
-def _chosen(topics: str) -> list[str]:
-    from workers.topics import TOPICS  # noqa: PLC0415
-
-    chosen = [topic.strip() for topic in topics.split(",") if topic.strip()] or list(TOPICS)
-    unknown = [topic for topic in chosen if topic not in TOPICS]
-    if unknown:
-        raise UnknownTopics(f"There is no topic {unknown[0]}. There are: {', '.join(TOPICS)}.")
-    return chosen
+def _chosen(topics: str) -> tuple[str, ...]:
+    return choose([topic.strip() for topic in topics.split(",") if topic.strip()])
 
 
 def _serve_metrics(port: int) -> None:

@@ -163,7 +163,7 @@ def _park_next(session: sa.orm.Session, entry: Entry) -> None:
         (["--group", "two words"], "without spaces"),
         (["--group", "g", "--exec", "no-such-command"], "there is no command 'no-such-command'"),
         (["--group", "g", "--exec", "'"], "No closing quotation"),
-        (["--group", "g", "--topics", "orders,nope"], "There is no topic nope."),
+        (["--group", "g", "--topics", "orders,nope"], "There is no topic 'nope'."),
     ],
 )
 def test_what_cannot_be_consumed_is_refused_with_a_sentence(options: list[str], said: str) -> None:
