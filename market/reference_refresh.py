@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeVar
 from urllib.parse import unquote
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from infra.db import is_duplicate, transact
-from market import freshness, references
+from infra.db import transact
+from market import aggregates, freshness, references
 from market.calls import Calls
 from market.documents import Document, instant
 from market.entitlements import Errand
@@ -19,8 +17,6 @@ from market.reference_shapes import Match
 from market.refresh import Desk
 from market.upstream import UnknownSymbol
 from market.wants import Kind, Want
-
-T = TypeVar("T")
 
 _MOST_FOUND = 50
 
@@ -117,10 +113,4 @@ def _public(match: Match) -> Document:
 
 
 def _keep(desk: Desk, save: Callable[[Session], Document]) -> Saved:
-    try:
-        document = transact(desk.sessions, save)
-    except IntegrityError as error:
-        if not is_duplicate(error):
-            raise
-        document = transact(desk.sessions, save)  # another worker was a moment faster
-    return Saved(document, changed=False)
+    return Saved(aggregates.write(desk.sessions, save), changed=False)

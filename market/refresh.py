@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from infra.budget import CallBudget
 from infra.cache import Cache
-from infra.db import Sessions, is_duplicate, transact
+from infra.db import Sessions, transact
 from infra.wanted import Wanted
-from market import companies, freshness, news, quotes
+from market import aggregates, companies, freshness, news, quotes
 from market.calls import Calls
 from market.documents import Document, parse_instant
 from market.entitlements import Errand, Plan
@@ -152,12 +151,7 @@ def _save_news(desk: Desk, want: Want, articles: list[Article]) -> int:
     def save(session: Session) -> int:
         return news.save(session, feed=want.subject, articles=articles, source=desk.source)
 
-    try:
-        return transact(desk.sessions, save)
-    except IntegrityError as error:
-        if not is_duplicate(error):
-            raise
-        return transact(desk.sessions, save)
+    return aggregates.write(desk.sessions, save)
 
 
 def _keep(desk: Desk, want: Want, document: Document) -> None:

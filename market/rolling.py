@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from infra import clock, failpoints
-from infra.db import Database, is_duplicate, transact
-from market import bars
+from infra.db import Database, transact
+from market import aggregates, bars
 from market.bars import QuoteBar, QuoteRoll, Sample
 from market.models import Instrument, Quote
 
@@ -116,7 +115,7 @@ def _list_behind(session: Session) -> list[str]:
 
 
 def _roll_step(session: Session, symbol: str, step: int) -> int:
-    roll = _lock_roll(session, symbol)
+    roll = aggregates.lock(session, QuoteRoll, symbol)
     # Read before the quotes: those of this version are then among what is read.
     version = session.scalars(
         sa.select(Instrument.version).where(Instrument.symbol == symbol)
@@ -140,21 +139,6 @@ def _roll_step(session: Session, symbol: str, step: int) -> int:
     return len(rows)
 
 
-def _lock_roll(session: Session, symbol: str) -> QuoteRoll:
-    found = session.get(QuoteRoll, symbol, with_for_update=True)
-    if found is not None:
-        return found
-    try:
-        with session.begin_nested():
-            made = QuoteRoll(symbol=symbol, quote_id=0, version=0)
-            session.add(made)
-    except IntegrityError as error:
-        if not is_duplicate(error):
-            raise
-        return session.get_one(QuoteRoll, symbol, with_for_update=True, populate_existing=True)
-    return made
-
-
 def _list_unpruned(session: Session, now: datetime | None) -> list[str]:
     before = (now or clock.now(session)) - PRUNE_EVERY
     return list(
@@ -171,7 +155,7 @@ def _prune_step(
     session: Session, symbol: str, retention: Retention, step: int, now: datetime | None
 ) -> int:
     now = now or clock.now(session)
-    roll = _lock_roll(session, symbol)
+    roll = aggregates.lock(session, QuoteRoll, symbol)
     deleted = _delete_quotes(session, roll, before=now - retention.quotes, limit=step)
     failpoints.reach("prune.deleted")
     for minutes, kept in ((bars.MINUTE, retention.minute_bars), (bars.HOUR, retention.hour_bars)):

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from market.fields import (
     LARGEST_ID,
+    as_list,
     as_mapping,
     decimal,
     instant,
@@ -116,10 +117,9 @@ def parse_news(answer: object) -> list[Article]:
     Raises:
         BadAnswer: it is no list, or none of its articles can be read.
     """
-    if not isinstance(answer, list):
-        raise BadAnswer("the news are no list")
-    found = [article for item in answer if (article := _find_article(item)) is not None]
-    if answer and not found:
+    items = as_list(answer)
+    found = [article for item in items if (article := _find_article(item)) is not None]
+    if items and not found:
         raise BadAnswer("no article can be read")
     unique = {article.provider_id: article for article in found}
     newest_first = sorted(unique.values(), key=lambda one: one.published_at, reverse=True)
