@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from tests.support.databases import (
     sqlite_template,
 )
 from tests.support.fleet import Fleet
-from tests.support.forks import Forks
+from tests.support.forks import Forks, forks_of
 from tests.support.mariadb import MariaDB
 from tests.support.processes import Nursery
 from tests.support.proxy import Proxy
@@ -29,6 +30,7 @@ from tests.support.sandbox import Sandbox
 from tests.support.valkey import Valkey
 
 SECRET_KEY = "a-signing-key-for-tests-only-0123456789abcdef"
+_TAKES_LONG = {name: n for n, name in enumerate(("e2e", "faults", "browser", "workers", "api"))}
 _NURSERIES = pytest.StashKey[list[Nursery]]()
 
 hypothesis.settings.register_profile(
@@ -57,6 +59,15 @@ def pytest_configure(config: pytest.Config) -> None:
         die_with_parent(os.getppid())
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long, so that no worker is left alone with one at the end.
+
+    Otherwise the order is by chance, as it was shuffled before.
+    """
+    items.sort(key=lambda item: _TAKES_LONG.get(item.path.parent.name, len(_TAKES_LONG)))
+
+
 def _write_plain_tracebacks() -> None:
     """Let an error that is logged cost what its text does; drawn in colours it takes 0.1 s."""
     *before, _ = structlog.get_config()["processors"]
@@ -83,6 +94,21 @@ def shared_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_tmp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have what killed processes leave behind go with the session."""
+    folder = tmp_path_factory.mktemp("tmp")
+    before, tempfile.tempdir = os.environ.get("TMPDIR"), str(folder)
+    os.environ["TMPDIR"] = str(folder)
+    yield
+    tempfile.tempdir = None
+    if before is None:
+        del os.environ["TMPDIR"]
+    else:
+        os.environ["TMPDIR"] = before
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def nursery(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -106,7 +132,7 @@ def _nursery(config: pytest.Config, log_dir: Path) -> Iterator[Nursery]:
     nursery = Nursery(log_dir)
     config.stash.setdefault(_NURSERIES, []).append(nursery)
     yield nursery
-    nursery.stop_all()
+    nursery.end_all()
 
 
 @pytest.fixture
@@ -256,13 +282,10 @@ def fleet(processes: Nursery, app_env: dict[str, str], tmp_path: Path) -> Fleet:
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
+def forks() -> Forks:
     """Runs commands in processes of their own, which need not import everything first."""
-    forks = Forks(
-        "cli.app", "accounts.audit", "workers.payments", "workers.queues", "workers.retries"
-    )
-    yield forks
-    forks.end()
+    needed = ("accounts.audit", "workers.payments", "workers.queues", "workers.retries")
+    return forks_of("cli.app", *needed)
 
 
 @pytest.fixture

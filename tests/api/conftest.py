@@ -4,15 +4,19 @@ import itertools
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy.orm import Session
 
-from accounts import users
+from accounts import families, users
+from accounts.passwords import Passwords
 from accounts.tables import Role
-from accounts.users import Changes
-from infra.db import open_database, transact
+from accounts.tokens import Signing
+from infra import clock
+from infra.db import Database, open_database, transact
 from tests.support.databases import sqlite_template
 from tests.support.fleet import Fleet, Service
 from tests.support.http import plain_client
@@ -57,16 +61,22 @@ class Person:
 
 
 def register(api: Api, role: Role = Role.USER) -> Person:
-    """Register a new user over HTTP, give him a role in the database, and sign him in."""
+    """Write a new user down beside the API, as if he had registered and signed in with it.
+
+    The password is hashed once for all, which takes long.
+    """
     email = f"person{next(_numbers)}@example.com"
-    with api.client() as client:
-        made = client.post(
-            "/auth/register", json={"email": email, "password": PASSWORD, "name": "Ada"}
+
+    def add(session: Session) -> Person:
+        made = users.register(
+            session, email=email, name="Ada", password_hash=_hashed_password(), role=role
         )
-        assert made.status_code == httpx.codes.CREATED, made.text
-        user_id = made.json()["id"]
-        _give_role(api.database_url, user_id, role)
-        return Person(id=user_id, email=email, token=sign_in(client, email))
+        issued = families.begin(
+            session, Signing(SECRET_KEY), user_id=made.id, now=clock.now(session)
+        )
+        return Person(id=made.id, email=email, token=issued.access_token)
+
+    return transact(_beside(api.database_url).sessions, add)
 
 
 def sign_in(client: httpx.Client, email: str, password: str = PASSWORD) -> str:
@@ -158,12 +168,11 @@ def admin(closed_api: Api) -> Person:
     return register(closed_api, Role.ADMIN)
 
 
-def _give_role(database_url: str, user_id: int, role: Role) -> None:
-    database = open_database(database_url)
-    try:
-        transact(
-            database.sessions,
-            lambda session: users.update(session, user_id, changes=Changes(role=role)),
-        )
-    finally:
-        database.engine.dispose()
+@cache
+def _beside(database_url: str) -> Database:
+    return open_database(database_url)
+
+
+@cache
+def _hashed_password() -> str:
+    return Passwords().hash(PASSWORD)

@@ -221,7 +221,9 @@ def test_everything_that_happened_is_right(run: WholeRun, database: Database) ->
         )
 
 
-def test_second_start_after_a_stop_continues_with_the_same_data(start_run: StartRun) -> None:
+def test_second_start_goes_on_with_the_same_data_and_leaves_nothing_when_it_is_killed(
+    start_run: StartRun,
+) -> None:
     run = start_run()
     eventually(lambda: run.get("/products/"), what="the first sync")
     placed = run.order(**OLD_ORDER)
@@ -237,12 +239,6 @@ def test_second_start_after_a_stop_continues_with_the_same_data(start_run: Start
     assert run.get(f"/orders/{placed['id']}")["total"] == 100
     run.wait_for(placed["id"], "completed")
     assert len(run.ledger().charges) == 1
-
-
-def test_nothing_is_left_after_the_parent_is_killed(start_run: StartRun) -> None:
-    run = start_run()
     occupied = run.footprint()
-
     run.child.kill()
-
     eventually(lambda: occupied.left() == (set(), set()), timeout_s=10)

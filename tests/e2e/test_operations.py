@@ -22,6 +22,7 @@ from tests.docs.pages import anchors, blocks
 from tests.e2e.conftest import StartRun
 from tests.support.processes import PYTHON, ROOT, clean_environment, eventually
 from tests.support.run import FLOWER_LOGIN, WholeRun
+from tests.workers.test_worker import message
 from workers.queues import NAMES
 
 ALERTS = ROOT / "docs/alerts.yml"
@@ -56,7 +57,10 @@ def run(start_run: StartRun) -> WholeRun:
 
 @pytest.fixture(scope="module")
 def scraped(run: WholeRun) -> str:
-    """Scrape once every task has run, canaries among them."""
+    """Scrape once every task has run, canaries among them: beat's first come after 15 s."""
+    with run.redis() as broker:
+        for queue in NAMES:
+            broker.lpush(queue, message(f"canary.{queue}", b"[[], {}, {}]"))
 
     def complete() -> str | None:
         with run.http() as http:

@@ -1,7 +1,6 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import httpx
 import pytest
 
 from infra import redis
@@ -14,6 +13,7 @@ from market.entitlements import Plan
 from market.finnhub import Finnhub
 from market.refresh import Desk
 from tests.support.contract import checked_writers
+from tests.support.http import plain_client
 from tests.support.processes import Nursery
 from tests.support.sandbox import Sandbox
 from tests.support.valkey import Valkey
@@ -25,7 +25,7 @@ def _writers_keep_the_contract() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def key() -> str:
     return "the-key-that-nobody-may-see"
 
@@ -51,8 +51,8 @@ def sandbox(_standing_sandbox: Sandbox) -> Iterator[Sandbox]:
 
 
 def _switch(sandbox: Sandbox, what: str, **body: object) -> None:
-    url = f"{sandbox.finnhub_url.removesuffix('/api/v1')}/admin/{what}"
-    httpx.post(url, json=body, trust_env=False).raise_for_status()
+    with plain_client(sandbox.finnhub_url.removesuffix("/api/v1")) as http:
+        http.post(f"/admin/{what}", json=body).raise_for_status()
 
 
 @pytest.fixture
@@ -61,11 +61,17 @@ def switch(sandbox: Sandbox) -> Callable[..., None]:
     return partial(_switch, sandbox)
 
 
-@pytest.fixture
-def finnhub(sandbox: Sandbox, key: str) -> Iterator[Finnhub]:
-    finnhub = Finnhub(sandbox.finnhub_url, key=key)
+@pytest.fixture(scope="session")
+def _standing_finnhub(_standing_sandbox: Sandbox, key: str) -> Iterator[Finnhub]:
+    finnhub = Finnhub(_standing_sandbox.finnhub_url, key=key)
     yield finnhub
     finnhub.close()
+
+
+@pytest.fixture
+def finnhub(sandbox: Sandbox, _standing_finnhub: Finnhub) -> Finnhub:
+    """The client of a sandbox without faults; it was made once, for it reads certificates."""
+    return _standing_finnhub
 
 
 @pytest.fixture

@@ -106,6 +106,7 @@ def mariadb_template(shared_dir: Path) -> Path:
             with nursery.group():
                 server.start()
                 migrate(server.create_database(NAME))
+                server.stop()  # properly: whoever is started on a copy has nothing to recover
     return template
 
 

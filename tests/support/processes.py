@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, Protocol, TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
@@ -101,10 +101,33 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+class Process(Protocol):
+    """What a test needs of a process: the part of `subprocess.Popen` that is used here."""
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+
+    def poll(self) -> int | None:
+        """Give the exit code; None while it runs."""
+
+    def wait(self, timeout: float) -> int:
+        """Wait for the end and give the exit code."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Send a signal."""
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+
+
 class Child:
     """A process of a test's own, in a session of its own, whose output goes to a file."""
 
-    def __init__(self, name: str, popen: "subprocess.Popen[bytes]", log_path: Path) -> None:
+    def __init__(self, name: str, popen: Process, log_path: Path) -> None:
         self.name = name
         self.log_path = log_path
         self._popen = popen
@@ -224,10 +247,8 @@ class Nursery:
 
         Call it from the main thread only: the parent-death signal follows the thread.
         """
-        self._log_dir.mkdir(parents=True, exist_ok=True)
-        log_path = self._log_dir / f"{name}-{len(self._children)}.log"
-        with log_path.open("wb") as log:
-            popen = subprocess.Popen(
+        return self.start_by(
+            lambda log: subprocess.Popen(
                 [*dies_with_parent(), *(str(part) for part in command)],
                 cwd=cwd,
                 env=clean_environment(env),
@@ -235,8 +256,16 @@ class Nursery:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-            )
-        child = Child(name, popen, log_path)
+            ),
+            name,
+        )
+
+    def start_by(self, begin: Callable[[IO[bytes]], Process], name: str) -> Child:
+        """Start a process in another way, and keep what it writes into the file given to it."""
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        log_path = self._log_dir / f"{name}-{len(self._children)}.log"
+        with log_path.open("wb") as log:
+            child = Child(name, begin(log), log_path)
         self._children.append(child)
         return child
 
@@ -254,18 +283,24 @@ class Nursery:
 
     @contextmanager
     def group(self) -> Iterator[None]:
-        """Stop at the end, newest first, whatever was started inside and still runs."""
+        """End, newest first, whatever was started inside and still runs.
+
+        At once: how programs stop when they are asked to is for the tests that ask.
+        """
         already = len(self._children)
         try:
             yield
         finally:
-            for child in reversed(self._children[already:]):
-                child.stop()
+            self._end(self._children[already:])
 
-    def stop_all(self) -> None:
-        """Stop every child, newest first."""
-        for child in reversed(self._children):
-            child.stop()
+    def end_all(self) -> None:
+        """End every child, newest first."""
+        self._end(self._children)
+
+    def _end(self, children: Sequence[Child]) -> None:
+        for child in reversed(children):
+            if child.is_running:
+                child.kill_hard()
 
 
 def dies_with_parent() -> list[str]:
