@@ -13,10 +13,10 @@ from api.deps import AppSettings, CurrentCaller, Reads, Sessions
 from api.doubt import settled_first
 from api.errors import problems
 from api.orders import MOST_LINES, Item, LineOut, OrderId, OrderOut, add_up, terms_of
+from api.payments import HeldOut
 from api.refunds import RefundOut
 from infra import db
 from shop import amendment, cancellation, checkout, locks, orders, timeline
-from shop.held import HeldKind
 from shop.orders import OrderStatus
 from shop.payments import AttemptState
 from shop.stock import OutOfStock
@@ -95,20 +95,6 @@ class RefundStepOut(RefundOut):
     key: str
 
 
-class HeldOut(BaseModel):
-    """A charge or a refund that no run could find out about: a person must decide."""
-
-    what: HeldKind
-    order_id: int
-    refund_id: int | None
-    key: str
-    amount: float
-    currency: str
-    asked_at: datetime
-    held_since: datetime
-    reason: str | None
-
-
 class TimelineOut(BaseModel):
     """Everything that happened to an order, each list in the order it happened.
 
@@ -116,6 +102,7 @@ class TimelineOut(BaseModel):
     """
 
     order_id: int
+    payment_id: int
     status: OrderStatus
     reason: str | None
     held: list[HeldOut]

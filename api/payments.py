@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, status
 from pydantic import BaseModel
 
-from api.deps import CurrentCaller, Reads
+from api.deps import CurrentCaller, Operator, Reads
 from api.errors import problems
-from shop import payments
+from shop import held, payments
+from shop.held import HeldKind
 from shop.payments import AttemptState, PaymentState
 from workers.bells import ring
 from workers.payments import settle
@@ -45,6 +46,20 @@ class PaymentOut(BaseModel):
     held_since: datetime | None
 
 
+class HeldOut(BaseModel):
+    """A charge or a refund that no run could find out about: a person must decide."""
+
+    what: HeldKind
+    order_id: int
+    refund_id: int | None
+    key: str
+    amount: float
+    currency: str
+    asked_at: datetime
+    held_since: datetime
+    reason: str | None
+
+
 @router.get("/start", status_code=status.HTTP_202_ACCEPTED, deprecated=True)
 @router.post("/start", status_code=status.HTTP_202_ACCEPTED)
 def start_payments(caller: CurrentCaller, reads: Reads) -> Started:  # noqa: ARG001 - a caller is asked for
@@ -53,6 +68,13 @@ def start_payments(caller: CurrentCaller, reads: Reads) -> Started:  # noqa: ARG
         due = payments.count_due(session)
     ring(settle)
     return Started(status="started", due=due)
+
+
+@router.get("/held", response_model=list[HeldOut])
+def list_held(_caller: Operator, reads: Reads) -> list[dict[str, Any]]:
+    """List the charges and refunds that wait for a person, the first thousand of each."""
+    with reads() as session:
+        return [it.public() for it in held.list_all(session)]
 
 
 @router.get(

@@ -17,6 +17,8 @@ from shop.orders import Order, OrderStatus
 from shop.payments import Attempt, AttemptState, Payment
 from shop.refunds import Refund, RefundState
 
+MOST_LISTED = 1000
+
 
 class HeldKind(StrEnum):
     """What waits for a person."""
@@ -58,9 +60,15 @@ class Held:
 
 
 def list_all(session: Session, *, order_id: int | None = None) -> list[Held]:
-    """List what waits for a person, the longest first; with an `order_id`, only of that order."""
-    found = [_charge(row) for row in session.execute(_charges(order_id)).mappings()]
-    found += [_refund(row) for row in session.execute(_refunds(order_id)).mappings()]
+    """List what waits for a person, the longest first, at most `MOST_LISTED` of each kind.
+
+    With an `order_id`, only what is held of that order.
+    """
+    charges, refunds = (
+        query.limit(MOST_LISTED) for query in (_charges(order_id), _refunds(order_id))
+    )
+    found = [_charge(row) for row in session.execute(charges).mappings()]
+    found += [_refund(row) for row in session.execute(refunds).mappings()]
     return sorted(_with_reasons(session, found), key=lambda it: it.held_since)
 
 

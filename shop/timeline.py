@@ -35,10 +35,13 @@ def get(session: Session, order_id: int, *, user_id: int | None) -> dict[str, An
     attempts = _rows(session, Attempt, Attempt.order_id == order_id)
     made = session.scalars(sa.select(Refund).where(Refund.order_id == order_id).order_by(Refund.id))
     given_back = made.all()
+    payment_id = session.scalar(sa.select(Payment.id).where(Payment.order_id == order_id))
+    subjects = [f"payments/{payment_id}", *(f"refunds/{refund.id}" for refund in given_back)]
     recorded = list(_recorded_calls(session, order_id))
     calls = [*recorded, *_first_sends(attempts, _answered(recorded))]
     return {
         "order_id": order_id,
+        "payment_id": payment_id,
         "status": order["status"],
         "reason": attempts[-1]["reason"] if attempts else None,
         "held": [it.public() for it in held.list_all(session, order_id=order_id)],
@@ -46,7 +49,7 @@ def get(session: Session, order_id: int, *, user_id: int | None) -> dict[str, An
         "attempts": [_attempt(row) for row in attempts],
         "refunds": [{**refunds.shown(it), "key": it.key} for it in given_back],
         "gateway_calls": sorted(calls, key=lambda call: call["started_at"]),
-        "events": list(_events(session, order_id, [refund.id for refund in given_back])),
+        "events": list(_events(session, order_id, subjects)),
     }
 
 
@@ -124,12 +127,12 @@ def _first_sends(attempts: list[Row], told: set[str]) -> Iterator[dict[str, Any]
             }
 
 
-def _events(session: Session, order_id: int, refund_ids: list[int]) -> Iterator[dict[str, Any]]:
-    payment_id = session.scalar(sa.select(Payment.id).where(Payment.order_id == order_id))
-    subjects = [f"payments/{payment_id}", *(f"refunds/{refund_id}" for refund_id in refund_ids)]
+def _events(
+    session: Session, order_id: int, payment_subjects: list[str]
+) -> Iterator[dict[str, Any]]:
     mine = sa.or_(
         sa.and_(Event.topic == ORDERS, Event.subject == f"orders/{order_id}"),
-        sa.and_(Event.topic == PAYMENTS, Event.subject.in_(subjects)),
+        sa.and_(Event.topic == PAYMENTS, Event.subject.in_(payment_subjects)),
     )
     for row in _rows(session, Event, mine):
         yield {
@@ -143,5 +146,6 @@ def _events(session: Session, order_id: int, refund_ids: list[int]) -> Iterator[
 
 
 def _rows(session: Session, table: Any, condition: sa.ColumnElement[bool]) -> list[Row]:  # noqa: ANN401 - any of our tables
-    query = sa.select(table.__table__).where(condition).order_by(table.__table__.c.id)
-    return list(session.execute(query.limit(_MOST_ROWS)).mappings())
+    """Read the newest rows, oldest first: a gateway that was down for long leaves many calls."""
+    newest = sa.select(table.__table__).where(condition).order_by(table.__table__.c.id.desc())
+    return list(session.execute(newest.limit(_MOST_ROWS)).mappings())[::-1]

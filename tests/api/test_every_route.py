@@ -245,6 +245,7 @@ ROUTES = [
     Row("POST /orders/{order_id}/refunds", (401, 403, 403, 409, 409), body=body()),
     Row("GET /payments/start", (401, 202, 202, 202, 202)),
     Row("POST /payments/start", (401, 202, 202, 202, 202)),
+    Row("GET /payments/held", (401, 403, 403, 200, 200)),
     Row("GET /payments/{payment_id}", OWNED),
     Row("GET /payments/reconciliation", (401, 403, 403, 422, 422), query="?day=tomorrow"),
     # A signature opens it, never a token; here no gateway has a secret to sign with.

@@ -35,6 +35,7 @@ def state(page: Page) -> str:
 def test_order_turns_from_paid_to_completed_in_two_windows(windows: Windows, buy: Buy) -> None:
     buyer, onlooker = windows.open("/app/shop"), windows.open("/app/orders")
     expect(onlooker.get_by_text("Live", exact=True)).to_be_visible()
+    eventually(lambda: buyer.locator("img.picture").first.evaluate("each => each.naturalWidth"))
 
     order = buy(buyer, "Oak Desk Lamp")
 
@@ -72,6 +73,19 @@ def test_product_deleted_before_it_left_is_refunded(
         "Refunded", timeout=PATIENCE_MS
     )
     expect(buyer.get_by_text("Given back", exact=True)).to_be_visible()
+
+
+@pytest.mark.proof
+def test_picture_that_cannot_be_had_is_a_tile(run: WholeRun, windows: Windows) -> None:
+    thing = {"name": "Blue Thing", "price": 1, "image": "https://127.0.0.1:1/blue.png"}
+    with run.http("api") as api:
+        api.post("/products/", json=thing).raise_for_status()
+
+    page = windows.open("/app/shop?q=Blue+Thing")
+
+    tile = page.locator("div.picture")
+    expect(tile).to_have_text("BT")
+    assert round(tile.evaluate("it => it.clientWidth / it.clientHeight"), 1) == 1.3
 
 
 @pytest.mark.proof

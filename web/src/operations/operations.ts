@@ -36,6 +36,10 @@ export function useMarketStatus() {
   return useQuery({ queryKey: keys.marketStatus, queryFn: () => unwrap<MarketStatus>(api.GET("/market/status")), refetchInterval: LOOK_EVERY_MS });
 }
 
+export function useHeldPayments() {
+  return useQuery({ queryKey: keys.heldPayments, queryFn: () => unwrap<Schemas["HeldOut"][]>(api.GET("/payments/held")), refetchInterval: LOOK_EVERY_MS });
+}
+
 export function useTasks(state: TaskState | null) {
   return useInfiniteQuery({
     queryKey: keys.tasks({ state }),
