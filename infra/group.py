@@ -1,7 +1,8 @@
 """A consumer group as Redis keeps it: who was given what, and what was never acknowledged."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,17 +100,15 @@ class Group:
         """
         found: list[Delivery] = []
         for topic in sorted(self._ready):
-            with translated():
-                try:
-                    answer: Any = self._client.xautoclaim(
-                        stream_key(topic),
-                        self.name,
-                        self._consumer,
-                        min_idle_time=int(idle_s * 1000),
-                        count=_COUNT,
-                    )
-                except redis.ResponseError:
-                    continue
+            answer: Any = (None, [])
+            with _over_a_gone_group():
+                answer = self._client.xautoclaim(
+                    stream_key(topic),
+                    self.name,
+                    self._consumer,
+                    min_idle_time=int(idle_s * 1000),
+                    count=_COUNT,
+                )
             claimed = _deliveries(topic, answer[1])
             times = self._times(topic, claimed)
             for delivery in claimed:
@@ -124,7 +123,7 @@ class Group:
             RedisDown: they will be given again, which does no harm.
         """
         for topic, ids in _ids(deliveries).items():
-            with translated():
+            with _over_a_gone_group():
                 self._client.xack(stream_key(topic), self.name, *ids)
 
     def renew(self, deliveries: Iterable[Delivery], *, idle_ms: int = 0) -> None:
@@ -134,7 +133,7 @@ class Group:
             RedisDown: a peer may take them over, which does no harm.
         """
         for topic, ids in _ids(deliveries).items():
-            with translated():
+            with _over_a_gone_group():
                 self._client.xclaim(
                     stream_key(topic), self.name, self._consumer, 0, ids, idle=idle_ms, justid=True
                 )
@@ -147,7 +146,7 @@ class Group:
         """
         self.renew(deliveries, idle_ms=_LONG_MS)
         for topic in sorted(self._ready):
-            with translated():
+            with _over_a_gone_group():
                 key = stream_key(topic)
                 held: Any = self._client.xpending_range(key, self.name, "-", "+", 1, self._consumer)
                 if not held:
@@ -159,13 +158,10 @@ class Group:
         Raises:
             RedisDown: Redis cannot be reached.
         """
-        with translated():
-            try:
-                for group in self._groups(topic):
-                    if _text(group["name"]) == self.name:
-                        return _position(group["last-delivered-id"])
-            except redis.ResponseError:
-                return None
+        with _over_a_gone_group():
+            for group in self._groups(topic):
+                if _text(group["name"]) == self.name:
+                    return _position(group["last-delivered-id"])
         return None
 
     def pending(self, topic: str) -> set[int]:
@@ -176,13 +172,11 @@ class Group:
         """
         if topic not in self._ready:
             return set()
-        with translated():
-            try:
-                rows: Any = self._client.xpending_range(
-                    stream_key(topic), self.name, "-", "+", _MOST_PENDING
-                )
-            except redis.ResponseError:  # the stream is gone, and its groups with it
-                return set()
+        rows: Any = []
+        with _over_a_gone_group():
+            rows = self._client.xpending_range(
+                stream_key(topic), self.name, "-", "+", _MOST_PENDING
+            )
         return {_position(row["message_id"]).seq for row in rows}
 
     def last(self, topic: str) -> Position | None:
@@ -191,12 +185,10 @@ class Group:
         Raises:
             RedisDown: Redis cannot be reached.
         """
-        with translated():
-            try:
-                told: Any = self._client.xinfo_stream(stream_key(topic))
-            except redis.ResponseError:
-                return None
-        return _position(told["last-generated-id"])
+        told: Any = None
+        with _over_a_gone_group():
+            told = self._client.xinfo_stream(stream_key(topic))
+        return None if told is None else _position(told["last-generated-id"])
 
     def _groups(self, topic: str) -> Any:  # noqa: ANN401 - redis-py's answer has no type
         return self._client.xinfo_groups(stream_key(topic))
@@ -205,8 +197,9 @@ class Group:
         if not claimed:
             return {}
         first, last = _id(claimed[0].entry), _id(claimed[-1].entry)
-        with translated():
-            rows: Any = self._client.xpending_range(
+        rows: Any = []
+        with _over_a_gone_group():
+            rows = self._client.xpending_range(
                 stream_key(topic), self.name, first, last, _MOST_PENDING, self._consumer
             )
         return {_position(row["message_id"]): int(row["times_delivered"]) for row in rows}
@@ -231,6 +224,19 @@ class Tail:
         for delivery in found:
             self._after[stream_key(delivery.entry.topic)] = _id(delivery.entry)
         return [delivery.entry for delivery in found]
+
+
+@contextmanager
+def _over_a_gone_group() -> Iterator[None]:
+    """Pass over what the group is asked when it, or its stream, is not there.
+
+    After a flush the relay makes the stream anew, and `ensure` the group.
+
+    Raises:
+        RedisDown: Redis cannot be reached.
+    """
+    with translated(), suppress(redis.ResponseError):
+        yield
 
 
 def _by_topic(answer: Any) -> list[Delivery]:  # noqa: ANN401 - its shape goes by protocol version

@@ -124,9 +124,9 @@ class ApiPast:
             answer = self._client.get("/events/history", params=asked)
             if answer.status_code != httpx.codes.OK:
                 _raise(topic, answer)
-        except (httpx.HTTPError, ValueError) as error:
+            return [from_cloud_event(orjson.dumps(event)) for event in answer.json()]
+        except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
             raise PastUnreachable from error
-        return [from_cloud_event(orjson.dumps(event)) for event in answer.json()]
 
 
 def first_about(past: Past, entry: Entry, *, after: Position) -> Entry | None:

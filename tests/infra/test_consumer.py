@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -159,6 +160,20 @@ def test_flushed_redis_loses_and_doubles_nothing(bench: Bench, plain: "redis.Red
     assert in_order(effects)
 
 
+def test_flush_while_an_event_waits_for_its_next_try_ends_no_consumer(
+    bench: Bench, plain: "redis.Redis"
+) -> None:
+    bench.poison = {("a", 1)}
+    with bench.running(terms=replace(TERMS, retry_s=0.3)):
+        bench.tell(("a", 1), ("b", 1))
+        bench.wait_for(1)
+        plain.flushall()
+        bench.poison.clear()
+        effects = bench.wait_for(2)
+
+    assert effects == [("b", 1), ("a", 1)]
+
+
 def test_what_was_trimmed_before_it_was_read_comes_from_the_past(
     bench: Bench, plain: "redis.Redis"
 ) -> None:
@@ -190,6 +205,7 @@ def test_events_of_a_dead_peer_are_taken_over(bench: Bench, plain: "redis.Redis"
     with bench.running():
         bench.tell(("a", 1))
         bench.wait_for(1)
+        eventually(lambda: plain.xinfo_groups("events:orders"), what="the group")
     bench.tell(("a", 2), ("b", 1))
     plain.xreadgroup(NAME, "the-dead", {"events:orders": ">"})
 
@@ -204,6 +220,7 @@ def test_event_that_kills_whoever_takes_it_is_put_aside(bench: Bench, plain: "re
     with bench.running():
         bench.tell(("a", 1))
         bench.wait_for(1)
+        eventually(lambda: plain.xinfo_groups("events:orders"), what="the group")
     bench.tell(("a", 2))
     plain.xreadgroup(NAME, "the-dead", {"events:orders": ">"})
     plain.xclaim("events:orders", NAME, "the-dead", 0, ["1-2"], retrycount=9)
