@@ -22,6 +22,7 @@ MOVING = frozenset({"c", "d", "dp", "h", "l", "o", "pc", "t", "age_s", "session"
 _VARYING = (
     (re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"), "<instant>"),
     (re.compile(r"^[0-9a-f]{16}$"), "<request id>"),
+    (re.compile(r"^http://127\.0\.0\.1:\d+/images/1\.svg$"), "<picture beside the stand-in>"),
 )
 
 
