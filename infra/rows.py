@@ -1,6 +1,7 @@
 """Many rows in one statement, without what SQLAlchemy does for each of them on its way."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -13,7 +14,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator
 
 from infra.db import connection_of
-from infra.mysql import Cases, Ids
+from infra.mysql import Cases, Ids, Rows
+
+# What servers take in one statement, by far; the driver parts what is longer.
+_LONGEST = 1_000_000
 
 
 def table_of(model: type[object]) -> sa.Table:
@@ -32,15 +36,17 @@ def insert_rows(session: Session, table: sa.Table, rows: Sequence[Mapping[str, A
     if not rows:
         return
     connection = connection_of(session)
-    statement, names, binds = _plan(connection.dialect, table, tuple(rows[0]))
+    plan = _plan(connection.dialect, table, tuple(rows[0]))
     values = {name: [row[name] for row in rows] for name in rows[0]}
-    for name in names:
+    for name in plan.names:
         if name not in values:
             values[name] = [_default(table.c[name])] * len(rows)
-    columns = [_bound(values[name], binds.get(name)) for name in names]
-    made = list(zip(*columns, strict=True))
-    # The driver puts rows of one statement together with a regular expression, which one can spare.
-    connection.exec_driver_sql(statement, made[0] if len(made) == 1 else made)
+    columns = [_bound(values[name], plan.binds.get(name)) for name in plan.names]
+    length = sum(len(text) for name in plan.texts for text in values[name] if text)
+    if connection.dialect.name == "sqlite" or length > _LONGEST:
+        connection.exec_driver_sql(plan.statement, list(zip(*columns, strict=True)))
+    else:
+        connection.exec_driver_sql(plan.whole, (Rows(columns),))
 
 
 def among(column: sa.ColumnElement[int], ids: Iterable[int]) -> sa.ColumnElement[bool]:
@@ -136,10 +142,19 @@ def _sides(
     return compiler.process(left, **options), compiler.process(right, **options)
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How rows are inserted: one by one, or `whole`; the columns, those that hold text, binds."""
+
+    statement: str
+    whole: str
+    names: tuple[str, ...]
+    texts: tuple[str, ...]
+    binds: Mapping[str, Callable[[Any], Any]]
+
+
 @lru_cache(maxsize=128)
-def _plan(
-    dialect: Dialect, table: sa.Table, names: tuple[str, ...]
-) -> tuple[str, tuple[str, ...], dict[str, Any]]:
+def _plan(dialect: Dialect, table: sa.Table, names: tuple[str, ...]) -> _Plan:
     compiled = sa.insert(table).compile(
         dialect=dialect, column_keys=list(names), for_executemany=True
     )
@@ -149,7 +164,10 @@ def _plan(
         for name in compiled.positiontup
         if (bind := table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) is not None
     }
-    return str(compiled), tuple(compiled.positiontup), binds
+    statement, listed = str(compiled), tuple(compiled.positiontup)
+    texts = tuple(name for name in listed if isinstance(table.c[name].type, sa.String))
+    whole = f"{statement.rpartition(' VALUES ')[0]} VALUES %s"
+    return _Plan(statement, whole, listed, texts, binds)
 
 
 def _default(column: sa.Column[Any]) -> Any:  # noqa: ANN401 - of the column's type

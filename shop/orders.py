@@ -145,13 +145,20 @@ def advance(
     """Set the status of orders whose payment rows are locked; return what to tell subscribers."""
     if not order_ids:
         return []
+    set_status(session, order_ids, status=status, at=at)
+    return changes(session, order_ids, kind=f"order.{status}")
+
+
+def set_status(
+    session: Session, order_ids: Iterable[int], *, status: OrderStatus, at: datetime
+) -> None:
+    """Set the status of orders whose payment rows are locked, as their next version."""
     table = table_of(Order)
     session.execute(
         sa.update(table)
         .where(among(table.c.id, order_ids))
         .values(status=status, version=table.c.version + 1, updated_at=at)
     )
-    return changes(session, order_ids, kind=f"order.{status}")
 
 
 def give_back(session: Session, order_id: int, *, amount_minor: int, at: datetime) -> list[Change]:

@@ -1,7 +1,7 @@
 """Write what the gateway said: attempt, payment, order, ledger and events in one transaction."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -41,6 +41,7 @@ LATE_CHECK = timedelta(hours=12)
 MISSING_TWICE_APART = timedelta(hours=1)
 HUMAN_AFTER = timedelta(hours=72)
 _MISSING = "the gateway knows no such charge"
+_READ_OF_ORDERS = ("subtotal_minor", "fee_minor", "refunded_minor", "version", "created_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def settle(
     doubtful = [(claim, answer) for claim, answer in answered if isinstance(answer, Unknown)]
     missing = [claim for claim, answer in answered if isinstance(answer, Missing)]
     changes = [
-        *_pay(session, paid, fulfil_at=now + fulfilment_delay, at=now),
+        *_pay(session, paid, ours, fulfil_at=now + fulfilment_delay, at=now),
         *_fail(session, declined, state=AttemptState.DECLINED, at=now),
         *_doubt(session, doubtful, at=now),
         *_miss(session, missing, at=now),
@@ -157,15 +158,24 @@ def _requests_behind(answered: Answered) -> dict[str, str | None]:
     return asked_by
 
 
-def _lock_ours(session: Session, answered: Answered, token: str) -> set[int]:
-    ids, table = [claim.payment_id for claim, _ in answered], table_of(Payment).c
-    mine = sa.select(table.id).where(among(table.id, ids), table.lease_token == token)
-    return set(session.scalars(mine.with_for_update()))
+def _lock_ours(session: Session, answered: Answered, token: str) -> dict[int, Row]:
+    """Lock the payments that are still ours; read of their orders what a claim does not know."""
+    payment, order = table_of(Payment).c, table_of(Order).c
+    mine = (
+        sa.select(payment.id.label("payment_id"), *(order[name] for name in _READ_OF_ORDERS))
+        .join(Order.__table__, order.id == payment.order_id)
+        .where(
+            among(payment.id, [claim.payment_id for claim, _ in answered]),
+            payment.lease_token == token,
+        )
+    )
+    return {row["payment_id"]: row for row in session.execute(mine.with_for_update()).mappings()}
 
 
 def _pay(
     session: Session,
     paid: Sequence[tuple[Claim, Succeeded]],
+    ours: Mapping[int, Row],
     *,
     fulfil_at: datetime,
     at: datetime,
@@ -190,10 +200,27 @@ def _pay(
         ],
         at=at,
     )
+    orders.set_status(session, order_ids, status=OrderStatus.PAID, at=at)
+    lines = orders.lines_of(session, order_ids)
     return [
-        *orders.advance(session, order_ids, status=OrderStatus.PAID, at=at),
+        *(_paid(claim, ours[claim.payment_id], lines[claim.order_id], at) for claim, _ in paid),
         *(_succeeded(claim, charge, at) for claim, charge in paid),
     ]
+
+
+def _paid(claim: Claim, order: Row, lines: Sequence[Row], at: datetime) -> Change:
+    """Tell of an order as it has just been written, from its row before that."""
+    written = {
+        **order,
+        "id": claim.order_id,
+        "user_id": claim.payment["user_id"],
+        "status": OrderStatus.PAID,
+        "currency": claim.payment["currency"],
+        "total_minor": claim.payment["amount_minor"],
+        "version": order["version"] + 1,
+        "updated_at": at,
+    }
+    return orders.changed("order.paid", written, lines)
 
 
 def _succeeded(claim: Claim, charge: Succeeded, at: datetime) -> Change:

@@ -16,6 +16,8 @@ from infra.rows import among, chosen, insert_rows, table_of
 EVENT = table_of(Event)
 NOON = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
 AWKWARD = ["it's", "\\", "\\'", '"', "a\nb\r\tc", "100 % %s %(a)s :b ?", "\x1a", "Ünïcode 🛒", ""]
+# The length of a value takes one byte, three, or four on its way back.
+LONG = ["x" * 250, "x" * 251, "ü" * 40_000]
 
 
 def row(subject: str, **values: object) -> dict[str, object]:
@@ -31,14 +33,25 @@ def row(subject: str, **values: object) -> dict[str, object]:
 
 
 def test_every_text_comes_back_as_it_was_written(each_database: Database) -> None:
-    rows = [row(f"orders/{n}", data=text) for n, text in enumerate(AWKWARD)]
+    texts = [*AWKWARD, *LONG]
+    rows = [row(f"orders/{n}", data=text) for n, text in enumerate(texts)]
 
     with each_database.sessions.begin() as session:
         insert_rows(session, EVENT, rows)
 
     with each_database.reads() as session:
         read = session.scalars(sa.select(EVENT.c.data).order_by(EVENT.c.id)).all()
-    assert read == AWKWARD
+    assert read == texts
+
+
+def test_rows_too_long_for_one_statement_take_several(database: Database) -> None:
+    texts = [f"{n}".ljust(400_000) for n in range(3)]
+
+    with database.sessions.begin() as session:
+        insert_rows(session, EVENT, [row(text[:1], data=text) for text in texts])
+
+    with database.reads() as session:
+        assert session.scalars(sa.select(EVENT.c.data).order_by(EVENT.c.id)).all() == texts
 
 
 @settings(

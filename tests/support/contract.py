@@ -14,6 +14,7 @@ from sqlalchemy.engine import Engine
 
 from infra import asyncapi, entries
 from infra.kinds import Kind
+from infra.mysql import Rows
 from workers.topics import KINDS, TOPICS
 
 _INSERT = re.compile(r"INSERT INTO `?event`? \(([^)]*)\)")
@@ -69,7 +70,8 @@ def checked_writers() -> Iterator[None]:
         found = _INSERT.match(statement)
         if found:
             columns = [name.strip("` \n") for name in found[1].split(",")]
-            rows = values if many else [values]
+            whole = values[0] if isinstance(values[0], Rows) else [values]
+            rows = values if many else whole
             written.extend(dict(zip(columns, row, strict=True)) for row in rows)
 
     sa.event.listen(Engine, "before_cursor_execute", note)
