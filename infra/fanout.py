@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
+from sqlalchemy.exc import SQLAlchemyError
 
 from infra.cursor import Position
 from infra.entries import Entry, from_database, from_stream
@@ -108,13 +109,13 @@ class Fanout:
         self._open: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """Follow the streams until cancelled; a lost server is waited for."""
+        """Follow the streams until cancelled; a lost server, or a missing table, is waited for."""
         while True:
             try:
                 if not self._places:
                     self._places = await self.history.heads(self._topics)
                 await self._read()
-            except (redis.RedisError, OSError, Transient) as error:
+            except (redis.RedisError, SQLAlchemyError, OSError, Transient) as error:
                 log.warning("streams_not_read", error=type(error).__name__)
                 await asyncio.sleep(RETRY_S)
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from infra.asking import Asking
@@ -145,9 +146,12 @@ class Market:
             return "unknown"
 
     async def follow_hours(self) -> None:
-        """Bring the trading hours up to what workers have learned, until cancelled."""
+        """Bring the trading hours up to what workers have learned, until cancelled.
+
+        As long as the database is away, or has no tables yet, what is known goes on.
+        """
         while True:
-            with suppress(Transient):
+            with suppress(Transient, SQLAlchemyError):
                 await asyncio.to_thread(transact, self._reads, self._read_hours)
             await asyncio.sleep(_HOURS_EVERY_S)
 

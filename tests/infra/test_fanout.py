@@ -8,6 +8,7 @@ import orjson
 import pytest
 import redis
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from infra import fanout
 from infra.companion import beside
@@ -296,6 +297,27 @@ async def test_reader_survives_a_restart_of_redis(
     await relay_now(relay)
 
     assert seqs(await take(subscriber, 2)) == [1, 2]
+
+
+async def test_reader_waits_for_tables_that_are_not_there_yet(
+    valkey: Valkey, sqlite_database: Database
+) -> None:
+    client = connect_async(valkey.url())
+    made = Fanout(client, History(sqlite_database.reads), TOPICS)
+
+    def rename(one: str, other: str) -> None:
+        with sqlite_database.engine.begin() as connection:
+            connection.execute(sa.text(f"ALTER TABLE {one} RENAME TO {other}"))
+
+    rename("stream_state", "away")
+    with capture_logs() as logs:
+        async with beside(made.run()):
+            await until(lambda: bool(logs))
+            rename("away", "stream_state")
+            await until(lambda: _follows(made))
+
+    await client.aclose()
+    assert (logs[0]["event"], logs[0]["error"]) == ("streams_not_read", "OperationalError")
 
 
 async def test_slow_subscriber_is_cut_off_after_what_it_has(database: Database) -> None:
