@@ -24,9 +24,11 @@ def list_all(
     group: Annotated[str, typer.Option("--group", help="Only this group's.")] = "",
 ) -> None:
     """List what failed, and what waits behind it, oldest first."""
+    from cli.consumer_database import open_own  # noqa: PLC0415
     from infra import dead_letters  # noqa: PLC0415
 
-    def show(session: "Session") -> None:
+    database = open_own(settings_of_run())
+    with database.reads() as session:
         for row in dead_letters.list_of(session, group or None):
             state = (
                 "waits behind" if row.behind else "to be replayed" if row.replay_at else "failed"
@@ -35,8 +37,7 @@ def list_all(
                 f"{row.consumer_group}  {row.topic} {row.seq}  {row.subject} v{row.version}  "
                 f"{state}  {row.tries} tries  {row.error}"
             )
-
-    _with_rows(show)
+    database.engine.dispose()
 
 
 @app.command()
@@ -44,7 +45,7 @@ def replay(group: Group, topic: TopicOf, seq: Seq) -> None:
     """Let the group's consumers try an event again, then what waits behind it."""
     from infra import dead_letters  # noqa: PLC0415
 
-    _with_rows(lambda session: dead_letters.replay(session, group, topic, seq))
+    _change(lambda session: dead_letters.replay(session, group, topic, seq))
     typer.echo(f"The consumers of {group} will try {topic} {seq} again.")
 
 
@@ -53,11 +54,11 @@ def drop(group: Group, topic: TopicOf, seq: Seq) -> None:
     """Give an event up for good: what waits behind it goes on without it."""
     from infra import dead_letters  # noqa: PLC0415
 
-    _with_rows(lambda session: dead_letters.drop(session, group, topic, seq))
+    _change(lambda session: dead_letters.drop(session, group, topic, seq))
     typer.echo(f"{group} does without {topic} {seq}.")
 
 
-def _with_rows(work: "Callable[[Session], None]") -> None:
+def _change(work: "Callable[[Session], None]") -> None:
     from cli.consumer_database import open_own  # noqa: PLC0415
     from infra.db import transact  # noqa: PLC0415
 

@@ -107,7 +107,11 @@ class HandledByAnother(Conflict):
 def create_tables(engine: Engine) -> None:
     """Make the tables where they are missing; Tradepost's own database has them by migration."""
     tables = [Base.metadata.tables[table.__tablename__] for table in TABLES]
-    Base.metadata.create_all(engine, tables=tables)
+    # Looking takes no lock: on SQLite a consumer may hold that of writers for long.
+    with engine.execution_options(readonly=True).connect() as connection:
+        known = sa.inspect(connection).get_table_names()
+    if not {table.name for table in tables} <= set(known):
+        Base.metadata.create_all(engine, tables=tables)
 
 
 def admit(

@@ -171,3 +171,18 @@ def test_what_cannot_be_consumed_is_refused_with_a_sentence(options: list[str], 
 
     assert isinstance(refused.exception, Invalid)
     assert said in refused.exception.detail
+
+
+def test_dead_letters_are_listed_while_a_command_holds_the_lock_of_writers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENV_FILE", "")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    own = open_own(Settings(data_dir=tmp_path))
+    with own.sessions.begin() as session:
+        session.execute(sa.text("SELECT 1"))
+        listed = CliRunner().invoke(events.app, ["dead-letters", "list"])
+
+    own.engine.dispose()
+    assert (listed.exit_code, listed.output) == (0, "")
+    assert not (tmp_path / "tradepost.db").exists()
