@@ -3,7 +3,7 @@
 import sys
 
 from bench.servers import Peers
-from tests.support.scale import costs
+from tests.support.scale import costs, tell
 
 SMALL, LARGE = 10_000, 1_000_000
 _ROUNDS = 25
@@ -12,13 +12,6 @@ _ROUNDS = 25
 def run(peers: Peers, *, large: int = LARGE) -> dict[str, float]:
     """Take every look at both shops; return how many times as long each takes in the large one."""
     found = costs(peers.mariadb, (SMALL, large), rounds=_ROUNDS)
+    sys.stdout.write(tell(found))
     before, after = found[SMALL], found[large]
-    for name, cost in after.items():
-        was = before[name]
-        sys.stdout.write(
-            f"{name}: {was.seconds * 1e3:.2f} -> {cost.seconds * 1e3:.2f} ms,"
-            f" rows read {was.rows} -> {cost.rows}\n"
-        )
-        for plan in cost.plans:
-            sys.stdout.write(f"    {plan.table}: {plan.access} by {plan.index}\n")
     return {name: cost.seconds / before[name].seconds for name, cost in after.items()}

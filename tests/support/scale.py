@@ -88,6 +88,20 @@ def costs(server: MariaDB, counts: Sequence[int], *, rounds: int) -> dict[int, d
     return found
 
 
+def tell(found: dict[int, dict[str, Cost]]) -> str:
+    """Put the smallest and the largest shop side by side: time, rows, and the larger one's plans."""
+    small, large = found[min(found)], found[max(found)]
+    lines: list[str] = []
+    for name, cost in large.items():
+        was = small[name]
+        lines.append(
+            f"{name}: {was.seconds * 1e3:.2f} -> {cost.seconds * 1e3:.2f} ms,"
+            f" rows read {was.rows} -> {cost.rows}\n"
+        )
+        lines += [f"    {plan.table}: {plan.access} by {plan.index}\n" for plan in cost.plans]
+    return "".join(lines)
+
+
 @contextmanager
 def _shop_of(server: MariaDB, count: int) -> Iterator[Database]:
     name = f"scale_{count}"
