@@ -89,7 +89,7 @@ def costs(server: MariaDB, counts: Sequence[int], *, rounds: int) -> dict[int, d
 
 
 def tell(found: dict[int, dict[str, Cost]]) -> str:
-    """Put the smallest and the largest shop side by side: time, rows, and the larger one's plans."""
+    """Put the smallest and the largest shop side by side: time, rows, and the latter's plans."""
     small, large = found[min(found)], found[max(found)]
     lines: list[str] = []
     for name, cost in large.items():
