@@ -29,7 +29,7 @@ def migrate() -> None:
 
     load_settings()
     try:
-        command.upgrade(Config(_ALEMBIC_INI), "head")
+        command.upgrade(Config(_ALEMBIC_INI, attributes={"upgrade_alone": True}), "head")
     except (ArgumentError, NoSuchModuleError) as error:
         msg = "DATABASE_URL names no database that can be used: it looks like mysql://user@host/db."
         raise Misconfigured(msg) from error
