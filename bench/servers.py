@@ -71,4 +71,4 @@ def peers(work_dir: Path) -> Iterator[Peers]:
         env = {"DATABASE_URL": url, **redis, "ENV_FILE": ""}
         yield Peers(nursery, mariadb, env, work_dir)
     finally:
-        nursery.stop_all()
+        nursery.end_all()
