@@ -1,4 +1,5 @@
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,17 @@ def test_run_file_lives_as_long_as_the_run(tmp_path: Path) -> None:
 
     assert told == {"ready": True, "services": {"api": {"url": "http://127.0.0.1:1", "pid": 7}}}
     assert not (tmp_path / "run.json").exists()
+
+
+def test_port_is_kept_while_it_is_free(tmp_path: Path) -> None:
+    with RunFolder(tmp_path) as folder:
+        first = folder.kept_port("port")
+        again = folder.kept_port("port")
+        with socket.create_server(("127.0.0.1", first)):
+            other = folder.kept_port("port")
+        (tmp_path / "port").write_text("0")
+        nonsense = folder.kept_port("port")
+
+    assert first == again
+    assert first != other
+    assert nonsense > 1024
