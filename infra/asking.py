@@ -15,7 +15,7 @@ from redis import RedisError, ResponseError
 
 from infra.cache import read_document
 from infra.logs import log
-from infra.redis import AsyncClient, translated
+from infra.redis import AsyncClient, shared, translated
 from infra.wanted import channel, outcome_key, recent_key, wanted_key
 
 T = TypeVar("T")
@@ -94,7 +94,7 @@ class Asking:
         Raises:
             RedisDown: nobody knows.
         """
-        with translated():
+        with shared():
             return bool(
                 await self._admit(keys=[f"{self._name}:asked:{who}"], args=[what, limit, window_s])
             )
@@ -105,7 +105,7 @@ class Asking:
         Raises:
             RedisDown: it was not noted.
         """
-        with translated():
+        with shared():
             await self._client.zadd(recent_key(self._name), {name: time()})
 
     async def listen(self) -> None:
@@ -118,7 +118,7 @@ class Asking:
 
     async def _ask_until_heard(self, want: str, heard: asyncio.Future[Outcome]) -> Outcome:
         while True:
-            with translated():
+            with shared():
                 await self._client.sadd(wanted_key(self._name, "interactive"), want)
             await asyncio.to_thread(self._ring)
             done, _ = await asyncio.wait([heard], timeout=ASK_AGAIN_S)

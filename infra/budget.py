@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
 
-from infra.redis import Client, translated
+from infra.redis import Client, shared
 
 # A call is granted here and counted there, a little later and not always equally late: windows
 # somewhat longer than the provider's own keep two calls that drift together within its limit.
@@ -195,7 +195,7 @@ class CallBudget:
         """
         told_ms = ceil((told_s or 0) * 1000)
         args = (_text(now_ms), PAUSE_S * 1000, LONGEST_PAUSE_S * 1000, told_ms, reason)
-        with translated():
+        with shared():
             return int(self._pause(keys=self._keys, args=args)) / 1000
 
     def count(self, answer: str) -> None:
@@ -204,7 +204,7 @@ class CallBudget:
         Raises:
             RedisDown: it is not counted.
         """
-        with translated():
+        with shared():
             self._client.hincrby(self._keys[1], f"answered:{answer}", 1)
 
     def look(self, *, now_ms: int | None = None) -> Spending:
@@ -214,7 +214,7 @@ class CallBudget:
             RedisDown: nobody knows.
         """
         keys = [*self._keys, *(self._log_of(lane) for lane in Lane)]
-        with translated():
+        with shared():
             (paused_ms, used, *by_lane), flat = self._look(
                 keys=keys, args=(_text(now_ms), MINUTE_MS)
             )
@@ -244,7 +244,7 @@ class CallBudget:
             self.limits.gap_ms(lane),
         )
         keys = [*self._keys, self._log_of(lane)]
-        with translated():
+        with shared():
             wait_ms = self._take(keys=keys, args=(_text(now_ms), *numbers, lane.value, what))
         return int(wait_ms) / 1000
 

@@ -7,7 +7,7 @@ one of them looks again.
 import time
 from secrets import token_hex
 
-from infra.redis import Client, RedisDown, translated
+from infra.redis import Client, RedisDown, shared
 
 _KEEP = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then
@@ -43,7 +43,7 @@ class Lease:
             return now < self._ends_at
         self._keep_at = now + self._life_s / 4
         try:
-            with translated():
+            with shared():
                 is_ours = bool(self._keep(keys=[self._key], args=[self._token, self._life_ms]))
         except RedisDown:
             return now < self._ends_at
@@ -57,7 +57,7 @@ class Lease:
             RedisDown: they have to wait until it runs out.
         """
         self._ends_at = 0.0
-        with translated():
+        with shared():
             self._release(keys=[self._key], args=[self._token])
 
     @property

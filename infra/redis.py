@@ -9,6 +9,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from infra.errors import Transient
+from infra.logs import log
 
 Client = redis.Redis
 AsyncClient = redis.asyncio.Redis
@@ -68,6 +69,24 @@ def translated() -> Iterator[None]:
     try:
         yield
     except _UNUSABLE as error:
+        raise RedisDown from error
+
+
+@contextmanager
+def shared() -> Iterator[None]:
+    """Do what `translated` does, for keys that nothing depends on for being right.
+
+    Whoever can write to Redis may have put something of another kind there: then nobody can say
+    what should stand there, until that is deleted.
+
+    Raises:
+        RedisDown: Redis cannot be reached, cannot serve, or holds something else under the key.
+    """
+    try:
+        with translated():
+            yield
+    except redis.ResponseError as error:
+        log.error("redis_key_not_ours", error=str(error))
         raise RedisDown from error
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from time import time
 from typing import Any
 
-from infra.redis import Client, translated
+from infra.redis import Client, shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Refusals:
         Raises:
             RedisDown: it was not noted.
         """
-        with translated():
+        with shared():
             if self._client.exists(self._served(what)):
                 return False
             with self._client.pipeline(transaction=True) as pipe:
@@ -51,7 +51,7 @@ class Refusals:
         Raises:
             RedisDown: it was not noted.
         """
-        with translated(), self._client.pipeline(transaction=True) as pipe:
+        with shared(), self._client.pipeline(transaction=True) as pipe:
             pipe.set(self._served(what), 1, ex=life_s)
             pipe.delete(self._refused(what))
             pipe.zrem(self._closed, what)
@@ -63,7 +63,7 @@ class Refusals:
         Raises:
             RedisDown: nobody knows.
         """
-        with translated():
+        with shared():
             until = self._client.zscore(self._closed, what)
         return max(0, int(float(str(until)) - time())) if until is not None else 0
 
@@ -74,7 +74,7 @@ class Refusals:
             RedisDown: nobody knows.
         """
         now = time()
-        with translated():
+        with shared():
             self._client.zremrangebyscore(self._closed, "-inf", now)
             found: Any = self._client.zrange(self._closed, 0, -1, withscores=True)
         closed = [Closed(what.decode(errors="replace"), int(until - now)) for what, until in found]

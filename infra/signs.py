@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from infra.redis import Client, translated
+from infra.redis import Client, shared
 
 CANARIES, WORKERS, SCHEDULE = "signs:canaries", "signs:workers", "signs:schedule"
 TRADES = "signs:trades"
@@ -57,7 +57,7 @@ class Signs:
         Raises:
             RedisDown: it was not left.
         """
-        with translated():
+        with shared():
             self._sign(keys=[self._key], args=[name, orjson.dumps(told)])
 
     def read(self) -> dict[str, Sign]:
@@ -66,7 +66,7 @@ class Signs:
         Raises:
             RedisDown: nobody knows.
         """
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with shared(), self._client.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.hgetall(self._key)
             (seconds, micros), found = pipe.execute()
@@ -85,7 +85,7 @@ def read_depths(broker: Client, queues: Sequence[str]) -> dict[str, Waiting]:
     Raises:
         RedisDown: the broker cannot be reached.
     """
-    with translated(), broker.pipeline(transaction=False) as pipe:
+    with shared(), broker.pipeline(transaction=False) as pipe:
         pipe.time()
         for queue in queues:
             pipe.llen(queue)

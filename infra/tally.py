@@ -7,7 +7,7 @@ from typing import Any
 from redis import ResponseError
 
 from infra.logs import log
-from infra.redis import Client, RedisDown, translated
+from infra.redis import Client, RedisDown, shared, translated
 
 KEY = "tally"
 _FLUSH_EVERY_S = 1.0
@@ -55,7 +55,7 @@ def read(client: Client) -> dict[str, float]:
     Raises:
         RedisDown: they cannot be read.
     """
-    with translated():
+    with shared():
         found: Any = client.hgetall(KEY)  # bytes to bytes
     return {
         name.decode(errors="replace"): amount

@@ -11,7 +11,7 @@ from time import time
 import orjson
 
 from infra.cache import Cache
-from infra.redis import Client, translated
+from infra.redis import Client, shared
 
 FLIGHT_S = 10
 _LONGEST_WANT = 600
@@ -37,7 +37,7 @@ class Wanted:
         """
         members = list(wants)
         if members:
-            with translated():
+            with shared():
                 self._client.sadd(wanted_key(self._name, lane), *members)
 
     def take(self, *, lane: str, limit: int) -> list[str]:
@@ -48,7 +48,7 @@ class Wanted:
         """
         if limit < 1:
             return []
-        with translated():
+        with shared():
             taken = self._client.spop(wanted_key(self._name, lane), limit)
         # What is no text of ours is nobody's want, and must not cost the others theirs.
         texts = [bytes(want) for want in taken]  # type: ignore[union-attr,arg-type] # a list of bytes
@@ -61,7 +61,7 @@ class Wanted:
             RedisDown: nobody knows who works on it.
         """
         token = token_hex(8)
-        with translated():
+        with shared():
             mine = self._client.set(self._flight_key(want), token, nx=True, ex=FLIGHT_S)
         return token if mine else None
 
@@ -71,7 +71,7 @@ class Wanted:
         Raises:
             RedisDown: others wait until the ten seconds are over.
         """
-        with translated():
+        with shared():
             self._release(keys=[self._flight_key(want)], args=[token])
 
     def find_outcome(self, want: str) -> dict[str, object] | None:
@@ -89,7 +89,7 @@ class Wanted:
             RedisDown: askers wait in vain, or ask again.
         """
         text = orjson.dumps(outcome)
-        with translated(), self._client.pipeline(transaction=True) as pipe:
+        with shared(), self._client.pipeline(transaction=True) as pipe:
             pipe.set(outcome_key(self._name, want), text, ex=life_s)
             pipe.publish(channel(self._name), orjson.dumps({"want": want, "outcome": outcome}))
             pipe.execute()
@@ -100,7 +100,7 @@ class Wanted:
         Raises:
             RedisDown: askers wait in vain, or ask again.
         """
-        with translated():
+        with shared():
             self._client.publish(
                 channel(self._name), orjson.dumps({"want": want, "outcome": outcome})
             )
@@ -112,7 +112,7 @@ class Wanted:
             RedisDown: nobody knows.
         """
         key, since = recent_key(self._name), time() - within_s
-        with translated():
+        with shared():
             self._client.zremrangebyscore(key, "-inf", since)
             found = self._client.zrevrange(key, 0, limit - 1)
         return [bytes(name).decode(errors="replace") for name in found]  # type: ignore[arg-type] # bytes
@@ -123,7 +123,7 @@ class Wanted:
         Raises:
             RedisDown: nobody knows whose turn it is.
         """
-        with translated():
+        with shared():
             return bool(
                 self._client.set(f"{self._name}:turn", 1, nx=True, px=max(1, int(for_s * 1000)))
             )
@@ -138,7 +138,7 @@ class Wanted:
         polled = dict.fromkeys(wants, now)
         if polled:
             key = polled_key(self._name)
-            with translated(), self._client.pipeline(transaction=True) as pipe:
+            with shared(), self._client.pipeline(transaction=True) as pipe:
                 pipe.zadd(key, polled)
                 pipe.zremrangebyscore(key, "-inf", now - _POLLED_FOR_S)
                 pipe.execute()
@@ -152,7 +152,7 @@ class Wanted:
         asked = list(wants)
         if not asked:
             return {}
-        with translated():
+        with shared():
             found = self._client.zmscore(polled_key(self._name), asked)
         return {want: at for want, at in zip(asked, found, strict=True) if at is not None}
 

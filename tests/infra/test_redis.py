@@ -2,11 +2,16 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import redis as redis_py
 
+from infra import tally
+from infra.budget import CallBudget, Lane, Limits
 from infra.redis import Client, RedisDown, connect, ping, translated
+from infra.signs import WORKERS, Signs, read_depths
+from infra.wanted import Wanted
 from tests.support.processes import free_port
 from tests.support.proxy import Proxy
 from tests.support.valkey import Valkey
@@ -55,3 +60,22 @@ def test_mistake_of_ours_is_not_hidden(client: Client, plain: "redis_py.Redis") 
 
     with pytest.raises(redis_py.ResponseError), translated():
         client.lpush("name", "value")
+
+
+def test_key_that_somebody_has_overwritten_tells_nothing(
+    client: Client, plain: "redis_py.Redis"
+) -> None:
+    plain.mset(dict.fromkeys(("signs:workers", "tally", "market:wanted", "payments"), "forged"))
+    plain.hset("budget:finnhub:log", "forged", 1)
+    budget = CallBudget(client, name="finnhub", limits=Limits(60, 30))
+
+    for ask in (
+        Signs(client, WORKERS).read,
+        partial(tally.read, client),
+        partial(read_depths, client, ["payments"]),
+        partial(Wanted(client, name="market").add, ["quote A"], lane=Lane.INTERACTIVE),
+        budget.look,
+        partial(budget.take, Lane.INTERACTIVE),
+    ):
+        with pytest.raises(RedisDown):
+            ask()
