@@ -4,6 +4,7 @@ import { nextCursor } from "../src/api/client";
 import { asCurl } from "../src/events/EventsPage";
 import { inShort } from "../src/inventory/SyncPanel";
 import { shortName } from "../src/market/quotes";
+import { explainOrder } from "../src/orders/orders";
 import { stepsOf } from "../src/orders/Steps";
 import { ownPath } from "../src/people/SignInPage";
 import { formatAgo, formatPrice, inWords } from "../src/ui/format";
@@ -49,6 +50,17 @@ it("puts what happened to an order in order of time", () => {
   } as unknown as Parameters<typeof stepsOf>[0]);
 
   expect(steps.map((step) => step.title)).toEqual(["Placed", "The card was charged", "Refund succeeded", "Refunded"]);
+});
+
+it("says why an order was not paid, and what a person has to find out", () => {
+  const timeline = (told: object) => ({ attempts: [], held: [], reason: null, ...told }) as unknown as Parameters<typeof explainOrder>[1];
+  const declined = timeline({ attempts: [{ state: "declined" }], reason: "expired_card" });
+  const lost = timeline({ attempts: [{ state: "failed" }], reason: "the gateway knows no such charge" });
+
+  expect(explainOrder("payment_failed", declined)).toMatch(/^The card was declined. The card has expired. Nothing was charged/);
+  expect(explainOrder("payment_failed", lost)).toMatch(/^Reason: the gateway knows no such charge. Nothing was charged/);
+  expect(explainOrder("payment_unknown", timeline({ held: [{ what: "charge" }] }))).toContain("a person is finding out");
+  expect(explainOrder("completed", timeline({ held: [{ what: "refund" }] }))).toMatch(/whether the refund was made: a person is finding out.$/);
 });
 
 it("says in short what a sync did", () => {

@@ -8,7 +8,7 @@ import { useSession } from "../app/session";
 import { useToast } from "../app/toasts";
 import { Failure, PageHead, Shown } from "../ui/states";
 import { Ago, Money, Status } from "../ui/text";
-import { cancelOrder, explain, explainPayment, useOrder, useTimeline } from "./orders";
+import { cancelOrder, explainOrder, useOrder, useTimeline } from "./orders";
 import { RefundDialog } from "./RefundDialog";
 import { Steps } from "./Steps";
 
@@ -20,7 +20,6 @@ export function OrderPage() {
 
 function Receipt({ order }: { order: Order }) {
   const timeline = useTimeline(order.id);
-  const reason = timeline.data && explainPayment(order.status, timeline.data);
   return (
     <>
       <PageHead title={`Order #${order.id}`} lead={<>Placed <Ago time={order.created_at} /></>}>
@@ -32,9 +31,7 @@ function Receipt({ order }: { order: Order }) {
             <p className="fs-5 mb-1">
               <Status name={order.status} />
             </p>
-            <p className="mb-0 text-secondary">
-              {reason} {explain(order.status)}
-            </p>
+            <p className="mb-0 text-secondary">{explainOrder(order.status, timeline.data)}</p>
           </section>
           <section className="panel panel-flush table-scroll" aria-label="Goods">
             <Goods order={order} />

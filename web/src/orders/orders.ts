@@ -68,10 +68,6 @@ const EXPLAINED: Record<OrderStatus, string> = {
   refunded: "The money was given back.",
 };
 
-export function explain(status: OrderStatus): string {
-  return EXPLAINED[status];
-}
-
 const REASONS: Record<string, string> = {
   authentication_required: "The bank wants the card's owner to confirm, which cannot be done here.",
   card_declined: "The bank gave no reason.",
@@ -82,11 +78,18 @@ const REASONS: Record<string, string> = {
   unknown_token: "No such card is known.",
 };
 
-/** Why an order was not paid, or is in doubt for so long that a person has to find out. */
-export function explainPayment(status: OrderStatus, timeline: Timeline): string | null {
-  if (timeline.held.length > 0) return "The gateway does not say whether the money moved: a person is finding out.";
-  if (status !== "payment_failed" || !timeline.reason) return null;
-  return timeline.attempts.at(-1)?.state === "declined" ? `The card was declined. ${explainReason(timeline.reason)}` : explainReason(timeline.reason);
+/** Where an order stands: why it was not paid, and what of it a person has to find out. */
+export function explainOrder(status: OrderStatus, timeline: Timeline | undefined): string {
+  const held = timeline?.held.map((each) => each.what) ?? [];
+  if (held.includes("charge")) return "The gateway does not say whether the card was charged: a person is finding out. The goods stay held.";
+  const refund = held.includes("refund") ? " The gateway does not say whether the refund was made: a person is finding out." : "";
+  return whyNotPaid(status, timeline) + EXPLAINED[status] + refund;
+}
+
+function whyNotPaid(status: OrderStatus, timeline: Timeline | undefined): string {
+  if (status !== "payment_failed" || !timeline?.reason) return "";
+  const declined = timeline.attempts.at(-1)?.state === "declined" ? "The card was declined. " : "";
+  return `${declined}${explainReason(timeline.reason)} `;
 }
 
 export function explainReason(reason: string): string {
