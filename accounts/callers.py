@@ -6,12 +6,14 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from accounts import tokens
 from accounts.tables import Role, TokenFamily, User
 from accounts.tokens import BadToken, Signing, TokenRevoked
 from infra import clock
+from infra.db import connection_of
 from infra.prepared import Prepared
 
 _AT_ONCE = 500
@@ -60,10 +62,17 @@ def identify(
         TokenExpired: its time is over.
         TokenRevoked: it was ended before its time.
     """
+    return identify_over(connection_of(session), signing, token, now=now)
+
+
+def identify_over(
+    connection: Connection, signing: Signing, token: str, *, now: datetime | None = None
+) -> Caller:
+    """Find whom a token stands for, as `identify` does, without a session."""
     claims = tokens.read_undated(signing, token)
-    known = _find(session, user_id=claims.user_id, family_id=claims.family_id)
+    known = _find(connection, user_id=claims.user_id, family_id=claims.family_id)
     if now is None:
-        now = clock.now(session) if known is None else clock.learn(session, known.read_at)
+        now = clock.read(connection) if known is None else clock.instant(known[2])
     claims.check_time(now)
     return _caller(known, claims.user_id, claims.family_id)
 
@@ -75,7 +84,7 @@ def recall(session: Session, *, user_id: int, family_id: str) -> Caller:
         BadToken: the user is gone or disabled.
         TokenRevoked: the sign-in has been ended.
     """
-    known = _find(session, user_id=user_id, family_id=family_id)
+    known = _find(connection_of(session), user_id=user_id, family_id=family_id)
     return _caller(known, user_id, family_id)
 
 
@@ -97,13 +106,15 @@ def list_standing(session: Session, family_ids: Iterable[str]) -> list[Caller]:
     return found
 
 
-def _find(session: Session, *, user_id: int, family_id: str) -> sa.Row[Any] | None:
-    return _KNOWN.run(session, asked_user=user_id, asked_family=family_id).one_or_none()
+def _find(connection: Connection, *, user_id: int, family_id: str) -> tuple[Any, ...] | None:
+    rows = _KNOWN.run_on(connection, asked_user=user_id, asked_family=family_id).rows
+    return rows[0] if rows else None
 
 
-def _caller(known: sa.Row[Any] | None, user_id: int, family_id: str) -> Caller:
+def _caller(known: tuple[Any, ...] | None, user_id: int, family_id: str) -> Caller:
     if known is None:
         raise BadToken("The access token's user no longer has access.")
-    if known.family_id is None:
+    role, standing_family, _ = known
+    if standing_family is None:
         raise TokenRevoked
-    return Caller(user_id=user_id, role=Role(known.role), family_id=family_id)
+    return Caller(user_id=user_id, role=Role(role), family_id=family_id)

@@ -14,12 +14,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 from structlog.contextvars import bind_contextvars
 
-from accounts.callers import Caller, identify
+from accounts.callers import Caller, identify_over
 from accounts.tokens import BadToken, Signing, find_weakness
 from accounts.users import DEMO_ADMIN, ensure_demo_admin
 from api.access_log import USER_ID
 from infra import schema
-from infra.db import SERVER_ERRORS, Database, Sessions, transact
+from infra.db import SERVER_ERRORS, Database, Sessions, reading, transact
 from infra.errors import Misconfigured, Transient
 from infra.logs import log
 from infra.settings import MOST_SECRETS, AuthMode, Settings, is_loopback, split_secrets
@@ -89,8 +89,8 @@ class Visitor:
         if self.token is None:
             caller = DEMO_ADMIN
         else:
-            with self.reads() as session:
-                caller = identify(session, self.signing, self.token)
+            with reading(self.reads) as connection:
+                caller = identify_over(connection, self.signing, self.token)
         self.scope[USER_ID] = caller.user_id
         bind_contextvars(user_id=caller.user_id)
         return caller

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -26,9 +27,12 @@ def now(session: Session) -> datetime:
     known = _known(session)
     if known is not None:
         return known
-    connection = connection_of(session)
-    clock = _ON_SQLITE if connection.dialect.name == "sqlite" else _ON_MYSQL
-    return learn(session, connection.exec_driver_sql(f"SELECT {clock}").scalar_one())
+    return learn(session, _ask(connection_of(session)))
+
+
+def read(connection: Connection) -> datetime:
+    """Read the database's clock over a connection that has no session."""
+    return instant(_ask(connection))
 
 
 def learn(session: Session, told: str | datetime) -> datetime:
@@ -39,15 +43,26 @@ def learn(session: Session, told: str | datetime) -> datetime:
     known = _known(session)
     if known is not None:
         return known
+    learned = instant(told)
+    session.info[_KEY] = (session.get_transaction(), learned)
+    return learned
+
+
+def instant(told: str | datetime) -> datetime:
+    """Make an instant of what the driver gives for `Now`."""
     read = datetime.fromisoformat(told) if isinstance(told, str) else told
-    instant = read.replace(tzinfo=UTC)
-    session.info[_KEY] = (session.get_transaction(), instant)
-    return instant
+    return read.replace(tzinfo=UTC)
+
+
+def _ask(connection: Connection) -> str | datetime:
+    clock = _ON_SQLITE if connection.dialect.name == "sqlite" else _ON_MYSQL
+    told: str | datetime = connection.exec_driver_sql(f"SELECT {clock}").scalar_one()
+    return told
 
 
 def _known(session: Session) -> datetime | None:
-    transaction, instant = session.info.get(_KEY, (None, None))
-    return instant if transaction is session.get_transaction() else None
+    transaction, learned = session.info.get(_KEY, (None, None))
+    return learned if transaction is session.get_transaction() else None
 
 
 @compiles(Now)

@@ -1,7 +1,8 @@
 """One way to open the database and one way to run a transaction, on MySQL and on SQLite."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -237,6 +238,13 @@ def connection_of(session: Session) -> Connection:
     connection = session.connection()
     session.info[_CONNECTION] = (session.get_transaction(), connection)
     return connection
+
+
+@contextmanager
+def reading(reads: Sessions) -> Iterator[Connection]:
+    """Read over a connection alone, for what is asked so often that a session is worth sparing."""
+    with reads.kw["bind"].connect() as connection:
+        yield connection
 
 
 def ping(engine: Engine) -> None:

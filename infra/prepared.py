@@ -11,7 +11,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Dialect
+from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
@@ -22,6 +23,15 @@ from infra.db import connection_of
 WROTE = "wrote"
 
 Bind = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a statement: its rows as the driver read them, how many it met, the new id."""
+
+    rows: Sequence[tuple[Any, ...]]
+    count: int
+    new_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +55,19 @@ class Prepared:
         self._writes = isinstance(statement, UpdateBase)
         self._plans: WeakKeyDictionary[Dialect, _Plan] = WeakKeyDictionary()
 
-    def run(self, session: Session, **values: Any) -> sa.CursorResult[Any]:  # noqa: ANN401 - of the columns' types
+    def run(self, session: Session, **values: Any) -> Answer:  # noqa: ANN401 - of the columns' types
         """Send the statement with these values, within the session's transaction."""
-        connection = connection_of(session)
+        if self._writes:
+            session.info[WROTE] = True
+        return self.run_on(connection_of(session), **values)
+
+    def run_on(self, connection: Connection, **values: Any) -> Answer:  # noqa: ANN401 - as above
+        """Send the statement with these values over a connection."""
         plan = self._plans.get(connection.dialect) or self._compile(connection.dialect)
         sent = tuple(
             values[name] if bind is None else bind(values[name]) for name, bind in plan.binds
         )
-        if self._writes:
-            session.info[WROTE] = True
-        return connection.exec_driver_sql(plan.text, sent)
+        return send(connection, plan.text, sent)
 
     def _compile(self, dialect: Dialect) -> _Plan:
         compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)  # type: ignore[attr-defined] # every statement can be compiled
@@ -67,3 +80,46 @@ class Prepared:
         plan = _Plan(str(compiled), tuple((name, binds[name]) for name in compiled.positiontup))
         self._plans[dialect] = plan
         return plan
+
+
+def send(connection: Connection, text: str, values: tuple[Any, ...]) -> Answer:
+    """Send a statement by the driver itself; whoever listens to SQLAlchemy hears of it by that.
+
+    Raises:
+        DBAPIError: as SQLAlchemy raises it.
+    """
+    if connection.dispatch.before_cursor_execute:
+        result = connection.exec_driver_sql(text, values)
+        found = [tuple(row) for row in result] if result.returns_rows else ()
+        return Answer(found, result.rowcount, result.lastrowid)
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(text, values)
+        rows = cursor.fetchall() if cursor.description else ()
+        return Answer(rows, cursor.rowcount, cursor.lastrowid)
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise _told(connection, cursor, error, text, values) from error
+
+
+def _told(
+    connection: Connection,
+    cursor: Any,  # noqa: ANN401 - the driver's
+    error: Exception,
+    text: str,
+    values: tuple[Any, ...],
+) -> BaseException:
+    """Tell an error of the driver as SQLAlchemy does, and give up a link that is lost."""
+    dialect = connection.dialect
+    is_lost = dialect.is_disconnect(error, connection.connection, cursor)  # type: ignore[arg-type] # it is the driver's error
+    told = DBAPIError.instance(
+        text,
+        values,
+        error,
+        dialect.loaded_dbapi.Error,
+        hide_parameters=connection.engine.hide_parameters,
+        connection_invalidated=is_lost,
+        dialect=dialect,
+    )
+    if is_lost:
+        connection.invalidate(error)
+    return told

@@ -15,6 +15,7 @@ from sqlalchemy.types import TypeDecorator
 
 from infra.db import connection_of
 from infra.mysql import Cases, Ids, Rows
+from infra.prepared import send
 
 # What servers take in one statement, by far; the driver parts what is longer.
 _LONGEST = 1_000_000
@@ -42,6 +43,9 @@ def insert_rows(session: Session, table: sa.Table, rows: Sequence[Mapping[str, A
         if name not in values:
             values[name] = [_default(table.c[name])] * len(rows)
     columns = [_bound(values[name], plan.binds.get(name)) for name in plan.names]
+    if len(rows) == 1:
+        send(connection, plan.statement, tuple(values[0] for values in columns))
+        return
     length = sum(len(text) for name in plan.texts for text in values[name] if text)
     if connection.dialect.name == "sqlite" or length > _LONGEST:
         connection.exec_driver_sql(plan.statement, list(zip(*columns, strict=True)))

@@ -217,19 +217,19 @@ def price(session: Session, quantities: Mapping[int, int], terms: Terms) -> list
     Raises:
         UnknownProduct: one is not on sale.
     """
-    rows = _ON_SALE.run(session, ids=tuple(quantities)).all()
+    rows = _ON_SALE.run(session, ids=tuple(quantities)).rows
     if rows:
-        clock.learn(session, rows[0].read_at)
+        clock.learn(session, rows[0][-1])
     lines = [
         {
             "n": n,
-            "product_id": row.id,
-            "name": row.name,
-            "quantity": quantities[row.id],
-            "unit_price_minor": row.price_minor,
-            "unit_fee_minor": money.unit_fee(row.price_minor, terms.fee_rate),
+            "product_id": product_id,
+            "name": name,
+            "quantity": quantities[product_id],
+            "unit_price_minor": price_minor,
+            "unit_fee_minor": money.unit_fee(price_minor, terms.fee_rate),
         }
-        for n, row in enumerate(rows, start=1)
+        for n, (product_id, name, price_minor, _) in enumerate(rows, start=1)
     ]
     missing = quantities.keys() - {line["product_id"] for line in lines}
     if missing:
@@ -273,4 +273,4 @@ def _insert_order(
         "created_at": now,
         "updated_at": now,
     }
-    return {"id": _ORDER.run(session, **order).lastrowid, **order}
+    return {"id": _ORDER.run(session, **order).new_id, **order}

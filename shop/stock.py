@@ -327,7 +327,7 @@ def _move(session: Session, product_id: int, *, reserve: int, receive: int = 0) 
         needed=reserve - receive,
         updated_at=clock.now(session),
     )
-    return changed.rowcount == 1
+    return changed.count == 1
 
 
 def _tell(session: Session, taken: Mapping[int, int], *, low_at: int | None = None) -> None:
@@ -340,8 +340,8 @@ def _changes(
     """Say how much there is now of products, of which so much has just been `taken`."""
     now = clock.now(session)
     changes: list[Change] = []
-    for row in _LEVELS.run(session, ids=tuple(taken)).all():
-        held = Level(row.product_id, row.on_hand, row.reserved, row.version, now)
+    for product_id, on_hand, reserved, version in _LEVELS.run(session, ids=tuple(taken)).rows:
+        held = Level(product_id, on_hand, reserved, version, now)
         changes.append(_changed(held))
         if low_at is not None:
             changes += _warn(session, held, taken[held.product_id], low_at)
