@@ -12,6 +12,8 @@ from infra.db import Database, transact
 from tests.api.conftest import SECRET_KEY, Api
 from tests.shop.stage import Shop
 from tests.support.gateway import FakeGateway
+from tests.support.processes import eventually
+from tests.support.valkey import Valkey
 
 
 @dataclass(frozen=True)
@@ -68,3 +70,17 @@ def problem_of(answer: httpx.Response) -> tuple[int, str]:
     assert problem["request_id"] == answer.headers["x-request-id"]
     assert "Traceback" not in answer.text
     return answer.status_code, problem["code"]
+
+
+def messages(valkey: Valkey, queue: str) -> int:
+    """Count what waits in a queue; a bell's first message may be on its way yet."""
+    with valkey.client() as broker:
+        return eventually(lambda: broker.llen(queue))
+
+
+def hush(operator: Visitor, valkey: Valkey) -> None:
+    """Wait until all that was rung before is, and let nothing of it wait in a queue."""
+    operator.http.post("/products/sync")
+    messages(valkey, "products")
+    with valkey.client() as broker:
+        broker.flushall()

@@ -220,3 +220,19 @@ def test_an_order_that_cannot_be_is_not_shown(
     front: Shopfront, customer: Visitor, order_id: str, problem: tuple[int, str]
 ) -> None:
     assert problem_of(customer.http.get(f"/orders/{order_id}")) == problem
+
+
+def test_who_may_not_order_is_not_told_what_is_wrong_with_it(
+    front: Shopfront, customer: Visitor
+) -> None:
+    customer.http.post("/auth/logout")
+
+    answers = [
+        customer.http.post("/orders/", json={}),
+        customer.http.post("/orders/", content=SOUND, headers={"Content-Type": "text/plain"}),
+        front.stranger().post("/orders/", json={}),
+    ]
+
+    assert [problem_of(answer) for answer in answers] == [
+        (401, "token_revoked"), (401, "token_revoked"), (401, "token_required"),
+    ]  # fmt: skip

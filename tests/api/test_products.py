@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.shopfront import Shopfront, Visitor, problem_of
+from tests.api.shopfront import Shopfront, Visitor, messages, problem_of
 from tests.support.valkey import Valkey
 
 pytest_plugins = ("tests.api.shop_fixtures",)
@@ -44,8 +44,7 @@ def test_a_new_product_starts_with_the_default_stock(operator: Visitor) -> None:
 def test_a_new_product_wakes_the_relay(operator: Visitor, valkey: Valkey) -> None:
     operator.http.post("/products/", json=LAMP)
 
-    with valkey.client() as broker:
-        assert broker.llen("events") == 1
+    assert messages(valkey, "events")
 
 
 def test_every_character_is_kept(operator: Visitor) -> None:
@@ -314,8 +313,7 @@ def test_a_wished_for_sync_is_stored_and_rung(
     wish = answer.json()
     assert (answer.status_code, wish["status"]) == (202, "requested")
     assert front.wishes() == {wish["id"]: "requested"}
-    with valkey.client() as broker:
-        assert broker.llen("products") == 1
+    assert messages(valkey, "products")
 
 
 def test_a_sync_that_has_not_ended_has_no_report(operator: Visitor) -> None:

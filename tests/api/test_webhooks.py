@@ -19,7 +19,7 @@ from shop.orders import Order
 from shop.payments import Payment
 from shop.webhooks import WebhookInbox
 from tests.api.conftest import Api, Starter
-from tests.api.shopfront import Shopfront, problem_of
+from tests.api.shopfront import Shopfront, messages, problem_of
 from tests.shop.stage import Shop
 from tests.support.gateway import FakeGateway
 from tests.support.http import plain_client
@@ -93,8 +93,7 @@ def test_a_webhook_has_its_payment_looked_up_at_once(
     answer = sender.send(event(doubtful))
 
     assert (answer.status_code, answer.json()) == (200, {"status": "received"})
-    with valkey.client() as broker:
-        assert broker.llen("payments") == 1
+    assert messages(valkey, "payments")
     front.settle(now=None)
     assert front.status(doubtful) == "paid"
     assert gateway.captured() == {f"{doubtful}:1": 6000}

@@ -25,8 +25,8 @@ def env(valkey: Valkey) -> dict[str, str]:
 def ring(forks: Forks, env: dict[str, str]) -> Ring:
     """Ring so often from a process of its own; tell how long the rings took."""
 
-    def ring(count: int = 1, **settings: str) -> float:
-        done = forks.run("tests.workers.ringer", str(count), env={**env, **settings})
+    def ring(count: int = 1, *how: str, **settings: str) -> float:
+        done = forks.run("tests.workers.ringer", str(count), *how, env={**env, **settings})
         assert done.returncode == 0, done.stderr
         return float(done.stdout.splitlines()[-1])  # below what is logged
 
@@ -63,6 +63,21 @@ def test_frozen_broker_costs_the_caller_its_budget_and_no_more(ring: Ring, valke
 
     valkey.thaw()
     assert took_s < 2
+
+
+def test_rings_of_who_answers_people_are_one_message_too(ring: Ring, broker: "redis.Redis") -> None:
+    ring(1000, "beside")
+
+    assert broker.llen("payments") == 1
+
+
+def test_who_answers_people_does_not_wait_for_a_frozen_broker(ring: Ring, valkey: Valkey) -> None:
+    valkey.freeze()
+
+    took_s = ring(100, "beside")
+
+    valkey.thaw()
+    assert took_s < 0.2  # one that waited would take 0.3 s
 
 
 def test_broker_without_memory_is_no_reason_to_fail(ring: Ring, broker: "redis.Redis") -> None:
