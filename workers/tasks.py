@@ -104,7 +104,7 @@ def _lose_what_was_left(**_kwargs: object) -> None:
         lost = tasks.lose_overdue(
             deps.database().sessions,
             older_than=timedelta(seconds=time.monotonic() - _began_s),
-            worker=_worker,
+            worker=_worker or "",
         )
     except (Transient, *SERVER_ERRORS) as error:
         log.warning("tasks_left_not_ended", error=type(error).__name__)  # `tasks.tidy` does it
