@@ -10,6 +10,8 @@ import { ownPath } from "../src/people/SignInPage";
 import { formatAgo, formatPrice, inWords } from "../src/ui/format";
 import { linePath } from "../src/ui/Sparkline";
 
+const timeline = (told: object) => ({ attempts: [], held: [], reason: null, ...told }) as unknown as Parameters<typeof explainOrder>[1];
+
 it("finds the next page in a Link header", () => {
   expect(nextCursor('</orders/?limit=50&cursor=abc>; rel="next"')).toBe("abc");
   expect(nextCursor('</orders/>; rel="prev"')).toBeNull();
@@ -53,7 +55,6 @@ it("puts what happened to an order in order of time", () => {
 });
 
 it("says why an order was not paid, and what a person has to find out", () => {
-  const timeline = (told: object) => ({ attempts: [], held: [], reason: null, ...told }) as unknown as Parameters<typeof explainOrder>[1];
   const declined = timeline({ attempts: [{ state: "declined" }], reason: "expired_card" });
   const lost = timeline({ attempts: [{ state: "failed" }], reason: "the gateway knows no such charge" });
 
