@@ -43,8 +43,9 @@ local kind, info = info_of(KEYS[1])
 if kind == 'none' then return {''} end
 if not info then return {kind} end
 local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
-local floor = redis.call('GET', KEYS[2])
-return {info['last-generated-id'], newest[1] or false, info['length'], floor or ''}
+local floor = ''
+if redis.call('TYPE', KEYS[2]).ok == 'string' then floor = redis.call('GET', KEYS[2]) end
+return {info['last-generated-id'], newest[1] or false, info['length'], floor}
 """
 )
 
@@ -103,6 +104,7 @@ local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local function silence_of(key, seen, group)
   local shortest
+  if redis.call('TYPE', seen).ok ~= 'hash' then redis.call('DEL', seen) end
   for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', key, group)) do
     for i = 1, #flat, 2 do
       if flat[i] == 'idle' and (not shortest or flat[i + 1] < shortest) then

@@ -232,7 +232,7 @@ def _as_tip(topic: str, answer: list[Any]) -> Tip:
         epoch, seq = parse_id(last_id)
     except ValueError:  # the name of another type
         return Tip(last_id, is_foreign=True)
-    newest, length, floor = answer[1], int(answer[2]), text_of(answer[3])
+    newest, length, floor = answer[1], int(answer[2]), _as_floor(text_of(answer[3]))
     tip = Tip(last_id, epoch, seq, floor=floor, missing=_count_missing(epoch, seq, length, floor))
     if not isinstance(newest, list):
         return tip
@@ -245,10 +245,18 @@ def _as_tip(topic: str, answer: list[Any]) -> Tip:
     return replace(tip, entry=entry, is_foreign=is_foreign)
 
 
+def _as_floor(told: str) -> str:
+    """Read where retention left off; what somebody else has written there is as good as nothing."""
+    try:
+        parse_id(told)
+    except ValueError:
+        return ABSENT
+    return told
+
+
 def _count_missing(epoch: int, seq: int, length: int, floor: str) -> int:
     """Count what is not there although nobody trimmed it; over two epochs nobody can tell."""
-    try:
-        first_epoch, first = parse_id(floor)
-    except ValueError:  # an older version started this stream
+    if not floor:
         return 0
+    first_epoch, first = parse_id(floor)
     return max(0, seq - first + 1 - length) if first_epoch == epoch else 0

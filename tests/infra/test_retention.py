@@ -103,6 +103,7 @@ def test_nothing_is_taken_that_a_live_group_has_not_been_given(
 ) -> None:
     publish_aged(old=6)
     plain.xgroup_create(KEY, "new", id="1-4")
+    plain.set("stream-groups:orders", "somebody else's")
 
     trim(kept)
 

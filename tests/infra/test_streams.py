@@ -54,6 +54,21 @@ def test_entry_that_claims_another_topic_is_foreign(streams: Streams, plain: "re
     assert streams.tips(["orders"])["orders"].is_foreign
 
 
+@pytest.mark.parametrize("kind", ["string", "list"])
+def test_floor_that_somebody_else_wrote_is_none(
+    streams: Streams, plain: "redis.Redis", kind: str
+) -> None:
+    plain.xadd("events:orders", {"id": "1-7"}, id="1-7")
+    if kind == "list":
+        plain.rpush("stream-floor:orders", "1-1")
+    else:
+        plain.set("stream-floor:orders", "none")
+
+    tip = streams.tips(["orders"])["orders"]
+
+    assert (tip.last_id, tip.floor, tip.missing) == ("1-7", "", 0)
+
+
 def test_key_of_another_type_is_foreign(streams: Streams, plain: "redis.Redis") -> None:
     plain.lpush("events:orders", "x")
 
