@@ -148,4 +148,4 @@ def _events(
 def _rows(session: Session, table: Any, condition: sa.ColumnElement[bool]) -> list[Row]:  # noqa: ANN401 - any of our tables
     """Read the newest rows, oldest first: a gateway that was down for long leaves many calls."""
     newest = sa.select(table.__table__).where(condition).order_by(table.__table__.c.id.desc())
-    return list(session.execute(newest.limit(_MOST_ROWS)).mappings())[::-1]
+    return [*reversed(session.execute(newest.limit(_MOST_ROWS)).mappings().all())]
