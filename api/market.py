@@ -1,6 +1,6 @@
 """Companies, news and currencies over HTTP, and what the market's calls share in one process."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -26,7 +26,7 @@ from infra.metrics import exported
 from infra.refusals import Refusals
 from market import news, stream_watch
 from market.cached import is_quote
-from market.documents import Ready, confirmed_s_ago, pack, tag_of
+from market.documents import Document, Ready, confirmed_s_ago, pack, tag_of
 from market.events import EventType
 from market.news import GENERAL, Span
 from market.questions import Market
@@ -138,7 +138,13 @@ async def list_news(
         asker=await find_stranger(request),
     )
     shown = [news.document(article) for article in page.show(found.articles, key=news.key)]
-    about = found.about
+    return _send_list(request, shown, found.about, headers=response.headers)
+
+
+def _send_list(
+    request: Request, shown: list[Document], about: Document, *, headers: Mapping[str, str]
+) -> Response:
+    """Send a plain list; what other answers say of themselves stands in its headers."""
     ready = Ready(
         orjson.dumps(shown),
         tag_of([shown, about["source"], about["stale"]]),
@@ -147,7 +153,7 @@ async def list_news(
     answer = send(request, ready, keep_s=_KEEP_NEWS_S)
     answer.headers.update(
         {
-            **response.headers,
+            **headers,
             "X-Market-As-Of": str(about["as_of"]),
             "X-Market-Source": str(about["source"]),
             "X-Market-Stale": str(about["stale"]).lower(),
