@@ -23,11 +23,16 @@ def seed_due(database: Database, count: int) -> None:
         _insert(session, range(first, first + count), product_id)
 
 
-def count_unpaid(database: Database) -> int:
-    """Count the orders that still wait for their payment."""
+def is_all_paid(database: Database) -> bool:
+    """Tell whether no order waits for its payment any more; ask it as often as you like.
+
+    The last one is looked for first: to count them every few milliseconds had the server read forty
+    rows for each order that it was being measured with.
+    """
+    waiting = sa.select(Payment.id).where(Payment.due_at.is_not(None))
+    last = waiting.order_by(Payment.due_at.desc(), Payment.id.desc()).limit(1)
     with database.reads() as session:
-        waiting = sa.select(sa.func.count()).where(Payment.due_at.is_not(None))
-        return session.scalar(waiting) or 0
+        return session.scalar(last) is None
 
 
 def _insert(session: Session, ids: range, product_id: int) -> None:

@@ -16,27 +16,30 @@ import sqlalchemy as sa
 from celery import Celery
 
 from bench import bare, slow_gateway
-from bench.orders import count_unpaid, seed_due
+from bench.orders import is_all_paid, seed_due
 from bench.servers import PROCESSES, Peers, opened
 from infra.db import Database
 from shop.payments import Payment
 from tests.support.processes import PYTHON, eventually, free_port, is_listening
 
 _LIMIT_S = 120.0
-_WARM_UP = 60
 _THREADS = "2"
 Send = Callable[[Sequence[int]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One who settles: how its workers are started, how it is told, how many orders it gets."""
+    """One who settles: how its workers are started, how it is told, how many orders it gets.
+
+    Before them it gets `warm_up` orders, so many that each of its processes has some.
+    """
 
     name: str
     count: int
     command: Sequence[str]
     ready: str
     send: Send
+    warm_up: int = 60
 
 
 def run_instant(
@@ -44,8 +47,9 @@ def run_instant(
 ) -> dict[str, float]:
     """Measure with a gateway that answers at once; return orders a second of each side."""
     celery = Celery("bench", broker=peers.env["BROKER_URL"])
+    bell, two_claims = _bell(celery, "settle"), 1000
     sides = [
-        Side("ours", ours, _celery("bench.ours", "payments"), "ready.", _bell(celery, "settle")),
+        Side("ours", ours, _celery("bench.ours", "payments"), "ready.", bell, two_claims),
         Side("celery", theirs, _celery("bench.by_celery"), "ready.", _messages(celery, "pay")),
     ]
     if with_all:
@@ -82,7 +86,7 @@ def _take_turns(
     for _ in range(rounds):
         for side in sides:
             with peers.worker(side.command, side.ready, side.name):
-                _rate(database, replace(side, count=_WARM_UP))
+                _rate(database, replace(side, count=side.warm_up))
                 rates[side.name].append(_rate(database, side))
     return {name: median(measured) for name, measured in rates.items()}
 
@@ -96,7 +100,7 @@ def _rate(database: Database, side: Side) -> float:
         ).all()
     begun = time.perf_counter()
     side.send(order_ids)
-    eventually(lambda: count_unpaid(database) == 0, timeout_s=_LIMIT_S)
+    eventually(lambda: is_all_paid(database), timeout_s=_LIMIT_S)
     return side.count / (time.perf_counter() - begun)
 
 

@@ -324,7 +324,8 @@ def _write_charges(session: Session, charge_ids: dict[int, str], *, at: datetime
     table = table_of(Attempt)
     session.execute(
         sa.update(table)
-        .where(among(table.c.live_order, charge_ids))
+        # Found by a key that does not change with the state, or each row would be looked up twice.
+        .where(among(table.c.order_id, charge_ids), table.c.live_order.is_not(None))
         .values(
             state=AttemptState.SUCCEEDED,
             charge_id=chosen(table.c.order_id, charge_ids),
