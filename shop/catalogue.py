@@ -26,6 +26,8 @@ _COLUMNS: dict[Sort, InstrumentedAttribute[Any]] = {
     Sort.DEAREST: Product.price_minor,
     Sort.NAME: Product.name,
 }
+# MariaDB would rather intersect two indexes, and read a whole category for its first page.
+_BY_CATEGORY = "FORCE INDEX (ix_product_withdrawn_at_category_id)"
 _DESCENDING = frozenset({Sort.NEWEST, Sort.DEAREST})
 
 
@@ -64,6 +66,8 @@ def list_page(
         query = query.where(_behind(after, column, descending=descending))
     keys = [key for key in (column, Product.id) if key is not None]
     query = query.order_by(*(key.desc() if descending else key for key in keys)).limit(limit)
+    if wanted.category is not None and column is None:
+        query = query.with_hint(Product, _BY_CATEGORY)
     return [Listed(*row) for row in session.execute(query)]
 
 
