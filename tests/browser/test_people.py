@@ -72,3 +72,22 @@ def test_wrong_password_is_told_on_the_form(windows: Windows) -> None:
     page.get_by_role("button", name="Sign in").click()
 
     expect(page.get_by_role("alert")).to_be_visible()
+
+
+def test_person_changes_his_address_with_his_password(windows: Windows) -> None:
+    page = windows.open("/app/sign-in")
+    join(page, "Dora")
+    page.get_by_role("link", name="Dora").click()
+    account = page.get_by_role("form", name="Account")
+
+    account.get_by_label("Name").fill("Dorothea")
+    account.get_by_label("E-mail").fill("dorothea@example.org")
+    account.get_by_label("Your password").fill("not the password")
+    account.get_by_role("button", name="Save").click()
+    expect(account.get_by_role("alert")).to_contain_text("not your password")
+    account.get_by_label("Your password").fill(PASSWORD)
+    account.get_by_role("button", name="Save").click()
+
+    expect(page.get_by_role("heading", name="Dorothea")).to_be_visible()
+    expect(page.get_by_text("dorothea@example.org")).to_be_visible()
+    expect(account.get_by_label("Your password")).to_have_count(0)
