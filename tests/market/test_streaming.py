@@ -174,7 +174,9 @@ def test_server_that_dies_is_come_back_to(studio: Studio, logs: Logs) -> None:
 
     assert "nobody-may-see" not in str(logs)
     assert (hearing.is_connected, deaf.is_connected) == (True, False)
-    assert (studio.told().connections, studio.told().trades >= 6) == (2, True)
+    # A slow machine may have had to connect once more.
+    assert studio.told().connections >= 2
+    assert studio.told().trades >= 6
     assert studio.told().messages > deaf.messages >= 1
 
 
