@@ -104,11 +104,15 @@ class Plant:
     def new_symbols(self, count: int) -> list[str]:
         """List symbols that these APIs have not heard of; other APIs if there are not so many."""
         if len(self._unasked) < count:
-            self._stop_apis()
-            self._apis = [self._fleet.api(path="/healthz") for _ in range(2)]
-            self._unasked = self._list_symbols()
+            self.renew_apis()
         taken, self._unasked = self._unasked[:count], self._unasked[count:]
         return taken
+
+    def renew_apis(self) -> None:
+        """Have APIs that have heard of nothing."""
+        self._stop_apis()
+        self._apis = [self._fleet.api(path="/healthz") for _ in range(2)]
+        self._unasked = self._list_symbols()
 
     def _list_symbols(self) -> list[str]:
         lists = ("/stock/symbol?exchange=US", "/crypto/symbol?exchange=binance")
@@ -277,7 +281,7 @@ def test_a_crowd_beyond_the_budget_is_put_off_and_answered_later(
 def test_without_the_provider_every_call_is_answered_and_says_so(
     plant: Plant, tell: Tell, times: int
 ) -> None:
-    plant.new_symbols(1)  # these APIs know none of the symbols below
+    plant.renew_apis()
     plant.allow(6000)
     for path in STORED:
         eventually(lambda path=path: plant.get(path).is_success)  # type: ignore[misc]

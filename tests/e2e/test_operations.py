@@ -7,7 +7,7 @@ import shlex
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +20,15 @@ from infra.outbox import Event
 from shop.payments import Payment
 from tests.docs.pages import anchors, blocks
 from tests.e2e.conftest import StartRun
+from tests.support.forks import Forks
 from tests.support.processes import PYTHON, ROOT, clean_environment, eventually
 from tests.support.run import FLOWER_LOGIN, WholeRun
 from tests.workers.test_worker import message
 from workers.queues import NAMES
 
 ALERTS = ROOT / "docs/alerts.yml"
-# Calls commands one after the other, and tells of each how it ended.
-CALLER = """
-import json, sys
-from typer.testing import CliRunner
-from cli.app import app
-from infra.errors import AppError
-told = []
-for arguments in json.load(sys.stdin):
-    done = CliRunner().invoke(app, arguments)
-    fault = done.exception.detail if isinstance(done.exception, AppError) else ""
-    told.append({"code": done.exit_code, "out": done.stdout, "err": done.stderr + fault})
-json.dump(told, sys.stdout)
-"""
 NEXT_LOGIN = ("admin", "the-password-that-takes-over")
+Tradepost = Callable[[str], "subprocess.CompletedProcess[str]"]
 REQUEST_ID = "traced-from-here-to-there"
 
 
@@ -57,16 +46,20 @@ def run(start_run: StartRun) -> WholeRun:
 
 @pytest.fixture(scope="module")
 def scraped(run: WholeRun) -> str:
-    """Scrape once every task has run, canaries among them: beat's first come after 15 s."""
+    """Scrape once workers have told that they are there, and every task has run.
+
+    Canaries among them, of which beat's first would come after 15 s.
+    """
     with run.redis() as broker:
         for queue in NAMES:
-            broker.lpush(queue, message(f"canary.{queue}", b"[[], {}, {}]"))
+            broker.lpush(queue, message(f"canary.{queue}", b"[[], {}, {}]", queue=queue))
 
     def complete() -> str | None:
         with run.http() as http:
             text = http.get("/metrics").text
         canaries = re.findall(r'task_runs_total\{outcome="done",task="canary\.(\w+)"\}', text)
-        return text if len(canaries) == 4 else None
+        consumed = re.findall(r"tradepost_queue_consumers\{.*\} 1\.0", text)
+        return text if len(canaries) == len(consumed) == len(NAMES) else None
 
     text = eventually(complete, timeout_s=40, interval_s=0.5)
     assert text is not None
@@ -161,32 +154,20 @@ def test_flower_keeps_what_it_saw(run: WholeRun) -> None:
     assert not any(FLOWER_LOGIN[1] in argument for argument in flower)
 
 
-@dataclass(frozen=True)
-class Said:
-    """How a command ended, and what it printed."""
+@pytest.fixture
+def tradepost(run: WholeRun, forks: Forks) -> Tradepost:
+    """Call a command as somebody does on the machine of the run."""
 
-    code: int
-    out: str
-    err: str
+    def call(command: str) -> "subprocess.CompletedProcess[str]":
+        words = shlex.split(command, comments=True)[1:]
+        return forks.run("cli", *words, env={"DATA_DIR": str(run.folder)})
 
-
-def tradepost(run: WholeRun, *commands: str) -> list[Said]:
-    """Call commands as somebody does on the machine of the run; one process, which saves time."""
-    done = subprocess.run(
-        [PYTHON, "-c", CALLER],
-        cwd=ROOT,
-        env=clean_environment({"DATA_DIR": str(run.folder)}),
-        input=json.dumps([shlex.split(command, comments=True)[1:] for command in commands]),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stderr
-    return [Said(**said) for said in json.loads(done.stdout)]
+    return call
 
 
-def test_commands_of_the_runbook_do_what_it_says(run: WholeRun, scraped: str) -> None:
+def test_commands_of_the_runbook_do_what_it_says(
+    run: WholeRun, scraped: str, tradepost: Tradepost
+) -> None:
     commands = [
         line.removeprefix(".venv/bin/")
         for block in blocks(ROOT / "docs/runbook.md", "sh")
@@ -194,42 +175,34 @@ def test_commands_of_the_runbook_do_what_it_says(run: WholeRun, scraped: str) ->
         if line.startswith((".venv/bin/tradepost queues", ".venv/bin/tradepost tasks"))
     ]
 
-    ended = tradepost(run, *commands)
+    ended = [(command, tradepost(command)) for command in commands]
 
-    codes = zip(commands, [said.code for said in ended], strict=True)
-    assert [command for command, code in codes if code != 0] == [], ended
+    assert [(command, said) for command, said in ended if said.returncode != 0] == []
     assert len(commands) >= 8
     shown = {queue["name"]: queue for queue in run.get("/queues")}
     assert shown["market"]["paused"] is None
 
 
-def test_every_list_is_one_json_document(run: WholeRun, scraped: str) -> None:
-    synced, listed, queues, rung, doctor = tradepost(
-        run,
-        "tradepost products sync --dry-run --json",
-        "tradepost tasks list --name products.sync --json",
-        "tradepost queues list --json",
-        "tradepost queues schedule --json",
-        "tradepost doctor --json",
-    )
-    sync, (newest, *_) = json.loads(synced.out), json.loads(listed.out)
-    shown, refused = tradepost(
-        run,
-        f"tradepost tasks show {newest['id']} --json",
-        f"tradepost tasks retry {newest['id']}",
-    )
+def test_every_list_is_one_json_document(scraped: str, tradepost: Tradepost) -> None:
+    def shown(command: str) -> Any:
+        return json.loads(tradepost(f"tradepost {command} --json").stdout)
+
+    sync = shown("products sync --dry-run")
+    newest, *_ = shown("tasks list --name products.sync")
+    refused = tradepost(f"tradepost tasks retry {newest['id']}")
 
     assert (sync["status"], sync["dry_run"]) == ("done", True)
     assert sync["progress"]["done"] == sync["progress"]["total"] == 20
     assert newest["arguments"] == {"sync_id": sync["id"], "dry_run": True}
-    assert json.loads(shown.out)["state"] == "done"
-    assert {queue["name"] for queue in json.loads(queues.out)} == set(NAMES)
-    assert {entry["task"] for entry in json.loads(rung.out)} >= {"payments.settle", "canary.events"}
-    assert {finding["about"] for finding in json.loads(doctor.out)["findings"]} >= {
+    assert shown(f"tasks show {newest['id']}")["state"] == "done"
+    assert {queue["name"] for queue in shown("queues list")} == set(NAMES)
+    rung = {entry["task"] for entry in shown("queues schedule")}
+    assert rung >= {"payments.settle", "canary.events"}
+    assert {finding["about"] for finding in shown("doctor")["findings"]} >= {
         "Python", "Modules", "The database", "The database's clock", "Tables", "The broker", "Disk",
         "Queue payments", "Failed tasks",
     }  # fmt: skip
-    assert (refused.code, refused.err.partition(" is ")[0]) == (1, f"Task {newest['id']}")
+    assert (refused.returncode, refused.stderr.partition(" is ")[0]) == (1, f"Task {newest['id']}")
 
 
 def test_killed_worker_is_missed_and_back(run: WholeRun) -> None:

@@ -23,7 +23,9 @@ from tests.support.valkey import Valkey
 from tests.workers.conftest import PlaceOrder
 
 
-def message(task: str, body: bytes, *, content_type: str = "application/json") -> str:
+def message(
+    task: str, body: bytes, *, content_type: str = "application/json", queue: str = "payments"
+) -> str:
     """Make a message as Celery writes it to Redis."""
     task_id = str(uuid4())
     return json.dumps(
@@ -35,7 +37,7 @@ def message(task: str, body: bytes, *, content_type: str = "application/json") -
             "properties": {
                 "correlation_id": task_id,
                 "delivery_mode": 2,
-                "delivery_info": {"exchange": "", "routing_key": "payments"},
+                "delivery_info": {"exchange": "", "routing_key": queue},
                 "priority": 0,
                 "body_encoding": "base64",
                 "delivery_tag": str(uuid4()),
