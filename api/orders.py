@@ -63,10 +63,10 @@ class Item(Body):
 
 def add_up(items: Iterable[Item]) -> dict[int, int]:
     """Add up how much of each product these are."""
-    wanted: Counter[int] = Counter()
+    wanted: dict[int, int] = {}
     for item in items:
-        wanted[item.product_id] += item.quantity
-    return dict(wanted)
+        wanted[item.product_id] = wanted.get(item.product_id, 0) + item.quantity
+    return wanted
 
 
 class OrderIn(Body):
@@ -100,11 +100,9 @@ class OrderIn(Body):
 
     def quantities(self) -> dict[int, int]:
         """Add up what is wanted of each product."""
-        wanted: Counter[int] = Counter(add_up(self.items or ()))
-        wanted.update(self.products or ())
         if self.id is not None:
-            wanted[self.id] += self.quantity
-        return dict(wanted)
+            return {self.id: self.quantity}
+        return add_up(self.items or ()) if self.products is None else dict(Counter(self.products))
 
     def total_minor(self) -> int | None:
         """Tell the total that the client reckons with."""

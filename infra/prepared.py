@@ -8,7 +8,6 @@ sends is compiled once instead, and goes to the driver with nothing but its valu
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
@@ -38,6 +37,7 @@ class Answer:
 class _Plan:
     """A statement as one kind of server takes it; each value by name, with what makes it fit."""
 
+    dialect: Dialect
     text: str
     binds: tuple[tuple[str, Bind | None], ...]
 
@@ -53,7 +53,8 @@ class Prepared:
         self._statement = statement
         self._columns = None if columns is None else list(columns)
         self._writes = isinstance(statement, UpdateBase)
-        self._plans: WeakKeyDictionary[Dialect, _Plan] = WeakKeyDictionary()
+        # As it was sent last: a process speaks to one kind of server.
+        self._plan: _Plan | None = None
 
     def run(self, session: Session, **values: Any) -> Answer:  # noqa: ANN401 - of the columns' types
         """Send the statement with these values, within the session's transaction."""
@@ -63,11 +64,11 @@ class Prepared:
 
     def run_on(self, connection: Connection, **values: Any) -> Answer:  # noqa: ANN401 - as above
         """Send the statement with these values over a connection."""
-        plan = self._plans.get(connection.dialect) or self._compile(connection.dialect)
-        sent = tuple(
-            values[name] if bind is None else bind(values[name]) for name, bind in plan.binds
-        )
-        return send(connection, plan.text, sent)
+        plan = self._plan
+        if plan is None or plan.dialect is not connection.dialect:
+            plan = self._plan = self._compile(connection.dialect)
+        sent = [values[name] if bind is None else bind(values[name]) for name, bind in plan.binds]
+        return send(connection, plan.text, tuple(sent))
 
     def _compile(self, dialect: Dialect) -> _Plan:
         compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)  # type: ignore[attr-defined] # every statement can be compiled
@@ -77,9 +78,9 @@ class Prepared:
             name: compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)
             for name in compiled.positiontup
         }
-        plan = _Plan(str(compiled), tuple((name, binds[name]) for name in compiled.positiontup))
-        self._plans[dialect] = plan
-        return plan
+        return _Plan(
+            dialect, str(compiled), tuple((name, binds[name]) for name in compiled.positiontup)
+        )
 
 
 def send(connection: Connection, text: str, values: tuple[Any, ...]) -> Answer:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import orjson
@@ -21,6 +21,7 @@ from infra.prepared import send
 _LONGEST = 1_000_000
 
 
+@cache
 def table_of(model: type[object]) -> sa.Table:
     """Return the table behind a model: statements on it do without the ORM's part."""
     table = sa.inspect(model, raiseerr=True).local_table
@@ -38,19 +39,19 @@ def insert_rows(session: Session, table: sa.Table, rows: Sequence[Mapping[str, A
         return
     connection = connection_of(session)
     plan = _plan(connection.dialect, table, tuple(rows[0]))
+    if len(rows) == 1:
+        send(connection, plan.statement, _values(table, plan, rows[0]))
+        return
     values = {name: [row[name] for row in rows] for name in rows[0]}
     for name in plan.names:
         if name not in values:
             values[name] = [_default(table.c[name])] * len(rows)
     columns = [_bound(values[name], plan.binds.get(name)) for name in plan.names]
-    if len(rows) == 1:
-        send(connection, plan.statement, tuple(values[0] for values in columns))
-        return
     length = sum(len(text) for name in plan.texts for text in values[name] if text)
     if connection.dialect.name == "sqlite" or length > _LONGEST:
         connection.exec_driver_sql(plan.statement, list(zip(*columns, strict=True)))
     else:
-        connection.exec_driver_sql(plan.whole, (Rows(columns),))
+        send(connection, plan.whole, (Rows(columns),))
 
 
 def among(column: sa.ColumnElement[int], ids: Iterable[int]) -> sa.ColumnElement[bool]:
@@ -172,6 +173,15 @@ def _plan(dialect: Dialect, table: sa.Table, names: tuple[str, ...]) -> _Plan:
     texts = tuple(name for name in listed if isinstance(table.c[name].type, sa.String))
     whole = f"{statement.rpartition(' VALUES ')[0]} VALUES %s"
     return _Plan(statement, whole, listed, texts, binds)
+
+
+def _values(table: sa.Table, plan: _Plan, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    made = []
+    for name in plan.names:
+        value = row[name] if name in row else _default(table.c[name])
+        bind = plan.binds.get(name)
+        made.append(value if bind is None else bind(value))
+    return tuple(made)
 
 
 def _default(column: sa.Column[Any]) -> Any:  # noqa: ANN401 - of the column's type

@@ -19,8 +19,9 @@ from workers.task import Bell
 from workers.tasks import RETRY_OF
 
 _QUIET_AFTER_FAILURE_S = 1.0
-# What is asked for within this time of a ring is rung together.
-_GATHER_S = 0.02
+# What is asked for within this time of a ring is rung together; longer while nobody has come for
+# the last one, who will see what is added until he does.
+_GATHER_S, _GATHER_UNHEARD_S = 0.02, 0.05
 _quiet_until = 0.0
 _ringer: "_Ringer | None" = None
 
@@ -31,7 +32,8 @@ def ring(*bells: Bell) -> None:
     Never raises for a broken broker: the sweep finds the work. After a failure nothing is tried
     for a second, so that a dead broker does not slow down every request.
     """
-    asked = {bell.name: _Asked(bell, copy_context()) for bell in bells}
+    context = copy_context()
+    asked = {bell.name: _Asked(bell, context) for bell in bells}
     if _ringer is None:
         _ring(asked)
     else:
@@ -43,8 +45,8 @@ def ringing() -> Iterator[None]:
     """Let `ring` return at once while the block lasts: a thread beside it does the ringing.
 
     For a process that answers people: none of them waits for the broker. The thread rings without
-    delay, but what comes in the 20 ms after a ring is rung in one go. What has been asked for is
-    rung before the block ends; if the process is killed, the sweep does its work.
+    delay, but what comes in the 20 to 50 ms after a ring is rung in one go. What has been asked for
+    is rung before the block ends; if the process is killed, the sweep does its work.
     """
     global _ringer  # noqa: PLW0603 - one ringer for the process
     made, before = _Ringer(), _ringer
@@ -106,21 +108,23 @@ class _Ringer:
             gathered: dict[str, _Asked] = {}
             for asked in waiting:
                 gathered |= asked or {}
+            heard = True
             try:
-                _ring(gathered)
+                heard = _ring(gathered)
             except Exception:  # noqa: BLE001 - the outermost loop: who asks next is to be heard all the same
                 log.exception("ringing_failed")
-            self._closing.wait(_GATHER_S)
+            self._closing.wait(_GATHER_S if heard else _GATHER_UNHEARD_S)
 
 
-def _ring(asked: Mapping[str, _Asked]) -> None:
-    """Send a message for each bell that nobody else has rung."""
+def _ring(asked: Mapping[str, _Asked]) -> bool:
+    """Send a message for each bell that nobody else has rung; tell whether there was one."""
     global _quiet_until  # noqa: PLW0603 - one breaker for the process
     if not asked or time.monotonic() < _quiet_until:
-        return
+        return False
     left = dict(asked)
     try:
-        for name in asked.keys() - deps.bells().claim(*asked):
+        claimed = deps.bells().claim(*asked)
+        for name in asked.keys() - claimed:
             del left[name]
         for name in tuple(left):
             left[name].context.run(left[name].bell.apply_async)
@@ -131,3 +135,5 @@ def _ring(asked: Mapping[str, _Asked]) -> None:
         for name in left:
             bells_failed.labels(name).inc()
         log.warning("bell_failed", tasks=list(left))
+        return False
+    return bool(claimed)

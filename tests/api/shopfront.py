@@ -75,7 +75,7 @@ def problem_of(answer: httpx.Response) -> tuple[int, str]:
 def messages(valkey: Valkey, queue: str) -> int:
     """Count what waits in a queue; a bell's first message may be on its way yet."""
     with valkey.client() as broker:
-        return eventually(lambda: broker.llen(queue))
+        return eventually(lambda: int(broker.llen(queue)))
 
 
 def hush(operator: Visitor, valkey: Valkey) -> None:
