@@ -1,8 +1,8 @@
 """`POST /orders/` against a hand-written handler with the same statements by the same driver.
 
-Both know their caller by the same token, run alone in one process, and are asked by the same
-connections in turn, each for products of its own. Ours also rings the workers; the other tells
-nobody.
+Both know their caller by the same token, run alone in one process over the same pool, and are asked
+by the same connections in turn, each for products of its own. Ours also rings the workers; the
+other tells nobody.
 """
 
 from statistics import median

@@ -3,7 +3,9 @@
 `uvicorn bench.handmade:app`. An order is accepted with the rows, locks and events that ours has;
 the caller is known by the same kind of token. With TELL set, a plain Celery task pays each order,
 and what became of it goes to callers of `GET /paid` through Redis. What is left out is all that
-makes orders safe to repeat, refuse and repair.
+makes orders safe to repeat, refuse and repair: looking for the first order of a key, running again
+after a deadlock, limits on bodies, time and prices, roles and their audit, problems with a code,
+request ids, logs and metrics.
 """
 
 import hashlib
