@@ -172,5 +172,6 @@ def test_page_can_be_used_by_everybody(windows: Windows, path: str, theme: str) 
 def test_page_fits_a_phone(windows: Windows, path: str) -> None:
     page = windows.open(path, width=375)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(page.get_by_label("Loading")).to_have_count(0, timeout=PATIENCE_MS)
 
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
