@@ -39,26 +39,22 @@ def answer_groups(
     Subjects without an answer `deadline_s` after the last ones came are in no group; their calls
     end by their own time-outs. A call that raises is logged and has no answer either.
     """
-    crew = _Crew(call, limit)
+    crew = _Crew(call, limit, deadline_s)
     crew.take_on(subjects)
-    ends_at = time.monotonic() + deadline_s
     try:
         while crew.unanswered:
-            ended = crew.answers(ends_at, most=group_size, wait_s=group_wait_s)
+            ended = crew.answers(most=group_size, wait_s=group_wait_s)
             if not ended:
                 return
             if group := [it for it in ended if not isinstance(it, _Broken)]:
                 yield group
             # A group took as long to come and to be dealt with as the next one will.
             wanted = min(2 * len(ended), 2 * limit, group_size) - crew.waiting
-            if more is None or wanted <= 0:
-                continue
-            added = more(wanted)
-            if len(added) < wanted:
-                more = None
-            if added:
+            if more is not None and wanted > 0:
+                added = more(wanted)
                 crew.take_on(added)
-                ends_at = time.monotonic() + deadline_s
+                if len(added) < wanted:
+                    more = None
     finally:
         crew.dismiss()
 
@@ -84,9 +80,11 @@ _Ended = tuple[S, T] | _Broken
 class _Crew(Generic[S, T]):
     """Threads that work through a line of subjects; more of them the longer it takes."""
 
-    def __init__(self, call: Callable[[S], T], limit: int) -> None:
+    def __init__(self, call: Callable[[S], T], limit: int, deadline_s: float) -> None:
         self.unanswered = 0
         self._call = call
+        self._deadline_s = deadline_s
+        self._ends_at = 0.0
         self._limit = min(limit, MOST_THREADS)
         self._size = 0
         self._grows_at = 0.0
@@ -99,15 +97,17 @@ class _Crew(Generic[S, T]):
         return self._line.qsize()
 
     def take_on(self, subjects: Sequence[S]) -> None:
-        """Put subjects in line."""
+        """Put subjects in line; answers are waited for from now on, if there are any."""
         for subject in subjects:
             self._line.put(subject)
         self.unanswered += len(subjects)
+        if subjects:
+            self._ends_at = time.monotonic() + self._deadline_s
 
-    def answers(self, until: float, *, most: int, wait_s: float) -> list[_Ended[S, T]]:
+    def answers(self, *, most: int, wait_s: float) -> list[_Ended[S, T]]:
         """Wait for a call to end, and a moment for others; nothing if none did in time."""
         group: list[_Ended[S, T]] = []
-        most = min(most, self.unanswered)
+        most, until = min(most, self.unanswered), self._ends_at
         while len(group) < most:
             ended = self._next(until)
             if ended is None:

@@ -94,7 +94,7 @@ def settle(
     answered = [(claim, answer) for claim, answer in answered if claim.payment_id in ours]
     asked_by = _requests_behind(answered)
     gateway_calls.record(session, [(claim.order_id, claim.log) for claim, _ in answered], at=now)
-    unsent = [claim for claim, answer in answered if isinstance(answer, NotSent)]
+    _put_back(session, [claim for claim, answer in answered if isinstance(answer, NotSent)], at=now)
     late = [it for it in answered if it[0].ended and not isinstance(it[1], NotSent)]
     answered = [it for it in answered if not it[0].ended]
     paid = [(claim, answer) for claim, answer in answered if isinstance(answer, Succeeded)]
@@ -115,7 +115,6 @@ def settle(
             at=now,
         ),
     ]
-    _put_back(session, unsent, at=now)
     outbox.record(session, changes, asked_by=asked_by)
     return len(paid) + len(declined)
 
