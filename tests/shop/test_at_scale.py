@@ -25,11 +25,6 @@ def test_five_times_the_orders_cost_no_more_rows(mariadb_server: MariaDB) -> Non
     found = costs(mariadb_server, (2_000, 10_000), rounds=1)
 
     assert grown(found) == {}
-    # Left to itself the server takes other ways to these pages, when there are many more rows.
-    ways = {name: {plan.index for plan in cost.plans} for name, cost in found[10_000].items()}
-    assert "ix_orders_user_id_id" in ways["orders of a user"]
-    assert "ix_orders_status_id" in ways["orders in a state"]
-    assert "ix_product_withdrawn_at_category_id" in ways["a category"]
 
 
 @pytest.mark.proof
