@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -12,8 +13,8 @@ _WIDTH_UNSEEN = 160
 
 
 def show_json(document: Any) -> None:  # noqa: ANN401 - whatever JSON can say
-    """Print one JSON document; instants and the like as text."""
-    typer.echo(json.dumps(document, indent=2, default=str))
+    """Print one JSON document; instants as the API writes them, and the like as text."""
+    typer.echo(json.dumps(document, indent=2, default=_plain))
 
 
 def show_rows(
@@ -34,6 +35,12 @@ def show_rows(
         table.add_row(*(_text(row.get(column)) for column in columns))
     seen = sys.stdout.isatty()
     Console(width=None if seen else _WIDTH_UNSEEN, markup=False, highlight=False).print(table)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return str(value)
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - whatever a row holds

@@ -1,7 +1,8 @@
 """What was asked of a payment gateway for an order, how long it took and what came of it.
 
 The first send of a charge that succeeds is not written down: its attempt says the same, and the
-settlement stays as fast as it is. Every other call is.
+settlement stays as fast as it is. A gateway that is down is tried every few seconds: of calls that
+were not executed for the same reason, the first stands for all. Every other call is written.
 """
 
 import time
@@ -9,13 +10,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from infra.db import Base, BigId, UtcDateTime, binary_string
-from shop.gateways.protocol import Missing, Succeeded
+from infra.db import Base, BigId, Row, UtcDateTime, binary_string
+from infra.rows import among, insert_rows, table_of
+from shop.gateways.protocol import Missing, NotSent, Succeeded
 
 T = TypeVar("T")
 _REASON_LENGTH = 200
@@ -98,14 +100,35 @@ def record(session: Session, logs: Iterable[tuple[int, CallLog]], *, at: datetim
         for order_id, log in logs
         for call in log.calls
     ]
-    if rows:
-        session.execute(sa.insert(GatewayCall.__table__), rows)  # type: ignore[arg-type] # FromClause
+    insert_rows(session, table_of(GatewayCall), _without_repeats(session, rows))
+
+
+def _without_repeats(session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    unsent = {row["order_id"] for row in rows if row["outcome"] == _UNSENT}
+    if not unsent:
+        return rows
+    table = table_of(GatewayCall)
+    newest = (
+        sa.select(sa.func.max(table.c.id))
+        .where(among(table.c.order_id, sorted(unsent)))
+        .group_by(table.c.order_id)
+    )
+    before = session.execute(sa.select(table).where(table.c.id.in_(newest))).mappings()
+    known = {_tried(row) for row in before}
+    return [row for row in rows if row["outcome"] != _UNSENT or _tried(row) not in known]
+
+
+def _tried(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("order_id", "operation", "key", "outcome", "reason"))
 
 
 def _outcome(answer: object) -> str:
     # NotSent becomes not_sent: the protocol's own words.
     name = type(answer).__name__
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)[1:]
+
+
+_UNSENT = _outcome(NotSent(""))
 
 
 def _reason(answer: object) -> str | None:

@@ -208,6 +208,21 @@ def test_a_refused_connection_counts_as_no_try(shop: Shop, gateway: FakeGateway)
 
     assert shop.payment(order_id).tries == 0
     assert shop.attempt(order_id).state == "created"
+    assert [call["reason"] for call in shop.timeline(order_id)["gateway_calls"]] == ["ConnectError"]
+
+
+def test_each_reason_why_a_charge_was_not_sent_is_written_down(
+    shop: Shop, gateway: FakeGateway
+) -> None:
+    order_id = shop.place_one()
+    for n, reason in enumerate(["ConnectError", "answered 429", "ConnectError"]):
+        gateway.answer_next(NotSent(reason), times=2)
+        shop.settle(now=NOON + 2 * n * SEND_AGAIN_AFTER)
+        shop.settle(now=NOON + (2 * n + 1) * SEND_AGAIN_AFTER)
+
+    reasons = [call["reason"] for call in shop.timeline(order_id)["gateway_calls"]]
+
+    assert reasons == ["ConnectError", "answered 429", "ConnectError"]
 
 
 def test_what_was_not_sent_is_sent_later_under_the_same_key(
