@@ -2,6 +2,7 @@
 
 import pytest
 import redis
+from celery import Celery
 
 from infra.redis import connect
 from infra.signs import CANARIES, WORKERS, Signs
@@ -32,10 +33,10 @@ def hurried_worker(fleet: Fleet, name: str) -> Child:
     return fleet.run(name, ["-c", HURRIED, *arguments, "--without-mingle", "--without-gossip"])
 
 
-def forget_queue(fleet: Fleet, queue: str) -> None:
+def forget_queue(valkey: Valkey, queue: str) -> None:
     """Make workers forget a queue and stay connected, as they do after some reconnects."""
-    script = f"from workers.app import app; app.control.cancel_consumer({queue!r})"
-    assert fleet.run("forget", ["-c", script]).wait() == 0
+    with Celery(broker=valkey.url(0), set_as_current=False) as caller:
+        caller.control.cancel_consumer(queue)
 
 
 def test_worker_that_takes_nothing_ends_also_when_others_hide_it(
@@ -47,15 +48,15 @@ def test_worker_that_takes_nothing_ends_also_when_others_hide_it(
     eventually(lambda: canaries.read()["watch.stuck@here"].at_s > sung_at + 3, what="six canaries")
     present = Signs(connect(valkey.url(2)), WORKERS).read()
 
-    forget_queue(fleet, own_queue("stuck@here"))
+    forget_queue(valkey, own_queue("stuck@here"))
 
     assert stuck.wait(20) == 75
     assert "worker_consumes_nothing" in stuck.log()
     assert present["well@here"].told["queues"] == ["events"]
     assert well.is_running
 
-    forget_queue(fleet, "events")
-    broker.lpush("events", message("canary.events", b"[[], {}, {}]"))
+    forget_queue(valkey, "events")
+    broker.lpush("events", message("canary.events", b"[[], {}, {}]", queue="events"))
 
     assert well.wait(20) == 75
 
