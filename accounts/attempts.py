@@ -10,9 +10,9 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from accounts.users import normalised
 from infra.errors import TooMany
-from infra.limiter import Allowance, Limiter
 from infra.logs import log
 from infra.redis import RedisDown
+from infra.sharing.limiter import Allowance, Limiter
 
 FAILURES_PER_ADDRESS = 10
 FAILURES_OF_STRANGERS = 100

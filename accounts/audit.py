@@ -14,8 +14,8 @@ from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, sessionmake
 
 from accounts.tables import AuditEntry
 from infra import clock
+from infra.database.prepared import WROTE
 from infra.db import Sessions
-from infra.prepared import WROTE
 
 _DOING, _MADE = "audit.doing", "audit.made"
 _SUBJECT_LENGTH = 200

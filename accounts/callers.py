@@ -13,8 +13,8 @@ from accounts import tokens
 from accounts.tables import Role, TokenFamily, User
 from accounts.tokens import BadToken, Signing, TokenRevoked
 from infra import clock
+from infra.database.prepared import Prepared
 from infra.db import connection_of
-from infra.prepared import Prepared
 
 _AT_ONCE = 500
 # A user who has access, with the family if it goes on; the clock saves a question of its own.

@@ -18,7 +18,7 @@ from accounts.callers import Caller, identify_over
 from accounts.tokens import BadToken, Signing, find_weakness
 from accounts.users import DEMO_ADMIN, ensure_demo_admin
 from api.access_log import USER_ID
-from infra import schema
+from infra.database import schema
 from infra.db import SERVER_ERRORS, Database, Sessions, reading, transact
 from infra.errors import Misconfigured, Transient
 from infra.logs import log

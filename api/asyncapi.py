@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 
 from api import VERSION, asyncapi_page
 from api.deps import AppSettings
-from infra import asyncapi
+from infra.events import asyncapi
 from workers.topics import KINDS, TOPICS
 
 router = APIRouter(tags=["events"])

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from accounts.callers import Caller, list_standing
 from infra.db import SERVER_ERRORS, Sessions
 from infra.errors import Transient
-from infra.fanout import Subscriber
+from infra.events.fanout import Subscriber
 from infra.logs import log
 
 LOOK_EVERY_S = 5.0

@@ -26,8 +26,8 @@ from api.errors import REQUEST_ID
 from infra import db, redis
 from infra.db import Database, open_database
 from infra.errors import Forbidden, Unauthenticated
-from infra.limiter import Limiter
 from infra.settings import Settings, split_secrets
+from infra.sharing.limiter import Limiter
 from infra.turns import Turns
 
 # As many connections as FastAPI has threads for endpoints.

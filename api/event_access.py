@@ -2,8 +2,8 @@
 
 from accounts.callers import Caller
 from api.deps import TokenRequired
-from infra.entries import Entry
 from infra.errors import Forbidden, Invalid
+from infra.events.entries import Entry
 from market.events import TOPICS as MARKET_TOPICS
 from shop.events import ORDERS, PAYMENTS, PRODUCTS
 from workers.topics import KINDS, TOPICS

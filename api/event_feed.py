@@ -11,9 +11,9 @@ import orjson
 
 from accounts.callers import Caller
 from api.event_access import may_see
-from infra import cursor
-from infra.entries import Entry
-from infra.fanout import Gap, Item, Reset, Subscriber
+from infra.events import cursor
+from infra.events.entries import Entry
+from infra.events.fanout import Gap, Item, Reset, Subscriber
 
 # How old the cursor of a client may become while nothing passes his filters.
 PLACE_EVERY_S = 15

@@ -12,11 +12,12 @@ from accounts.callers import Caller
 from api.deps import OptionalCaller, Reads, TokenRequired
 from api.errors import problems
 from api.event_access import TopicForbidden, UnknownTopic, check, may_see, sees_all_of
-from infra import archive, db
-from infra.archive import EventsGone, PositionUnknown
-from infra.cursor import Position
-from infra.entries import Entry, from_database
+from infra import db
 from infra.errors import Invalid
+from infra.events import archive
+from infra.events.archive import EventsGone, PositionUnknown
+from infra.events.cursor import Position
+from infra.events.entries import Entry, from_database
 from infra.outbox import Numbered
 from infra.streams import parse_id
 from shop import own_subjects

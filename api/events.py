@@ -17,11 +17,11 @@ from api.event_access import TopicForbidden, UnknownTopic, UnknownType, choose, 
 from api.event_feed import Feed, Wish
 from api.event_response import EventStreamResponse
 from api.event_tickets import Follower
-from infra import cursor as cursors
 from infra import redis
 from infra.companion import beside
-from infra.cursor import Position
-from infra.fanout import (
+from infra.events import cursor as cursors
+from infra.events.cursor import Position
+from infra.events.fanout import (
     Caps,
     Fanout,
     NotFollowing,
@@ -29,7 +29,7 @@ from infra.fanout import (
     TooManyOwnSubscribers,
     TooManySubscribers,
 )
-from infra.history import History
+from infra.events.history import History
 from workers.topics import TOPICS
 
 router = APIRouter(tags=["events"])

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from functools import partial
 
 from api.deps import Collaborators
-from infra import db, redis, schema
+from infra import db, redis
+from infra.database import schema
 from infra.errors import AppError, Transient
-from infra.signs import CANARIES, Sign, Signs
+from infra.sharing.signs import CANARIES, Sign, Signs
 from workers.queues import NAMES, STALE_AFTER_S
 
 # Without these nothing can be served; without the others work is late, and orders are taken.

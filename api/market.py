@@ -17,13 +17,13 @@ from api.market_shapes import PROBLEMS, ArticleOut, CompanyOut, ForexOut, MaxAge
 from api.market_status import budget_of
 from api.paging import Paging
 from infra import redis
-from infra.asking import Asking
-from infra.budget import Lane
 from infra.companion import beside
-from infra.entries import Entry
 from infra.errors import Invalid
+from infra.events.entries import Entry
 from infra.metrics import exported
-from infra.refusals import Refusals
+from infra.sharing.asking import Asking
+from infra.sharing.budget import Lane
+from infra.sharing.refusals import Refusals
 from market import news, stream_watch
 from market.cached import is_quote
 from market.documents import Document, Ready, confirmed_s_ago, pack, tag_of

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from infra.budget import Lane, Spending
 from infra.redis import RedisDown
-from infra.refusals import Closed
+from infra.sharing.budget import Lane, Spending
+from infra.sharing.refusals import Closed
 from market.status import Provider
 from market.stream_watch import StreamState
 

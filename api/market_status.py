@@ -8,13 +8,13 @@ from pydantic import BaseModel, Field
 
 from api.deps import AppSettings, CacheRedis, Reads
 from api.market_answers import NOT_MODIFIED, send
-from infra.budget import CallBudget, Limits
 from infra.cache import Cache
 from infra.db import transact
 from infra.errors import Transient
 from infra.redis import Client, RedisDown
-from infra.refusals import Refusals
 from infra.settings import Settings
+from infra.sharing.budget import CallBudget, Limits
+from infra.sharing.refusals import Refusals
 from market import status, watchlist
 from market.documents import instant, pack_own
 from market.questions import Market

@@ -14,12 +14,15 @@ from prometheus_client.metrics_core import Metric
 
 from api.deps import Collaborators
 from api.health import Memory, canary_ages_s, checks
-from infra import alarms, clock, lag, queues, tally, tasks
+from infra import clock
 from infra.db import SERVER_ERRORS
 from infra.errors import AppError
-from infra.fanout import Fanout
+from infra.events import alarms, lag
+from infra.events.fanout import Fanout
 from infra.metrics import exported
+from infra.sharing import tally
 from infra.streams import Streams
+from infra.work import queues, tasks
 from shop import backlog, held
 from workers import counters
 from workers.queues import NAMES, Sources, consumers, find_consumption, measure_all

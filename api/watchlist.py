@@ -12,7 +12,7 @@ from api.market_answers import NOT_MODIFIED, send
 from api.market_shapes import SYMBOLS
 from infra.db import transact
 from infra.redis import Client, RedisDown
-from infra.wanted import Wanted
+from infra.sharing.wanted import Wanted
 from market import freshness, watchlist
 from market.documents import pack_own
 from market.symbols import InvalidSymbol, class_of, parse_symbol

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra import clock, outbox
+from infra.database.rows import table_of
 from infra.db import Database, Row, open_database
-from infra.rows import table_of
 from shop import ledger, orders, payments
 from shop.gateways.protocol import ChargeRequest
 from shop.ledger import Movement

@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra import clock
+from infra.database.rows import insert_rows, table_of
 from infra.db import Database
-from infra.rows import insert_rows, table_of
 from shop import products
 from shop.orders import Order, OrderLine
 from shop.payments import Payment

@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session
 
 from bench.servers import Peers
 from infra import clock
+from infra.database.rows import insert_rows, table_of
 from infra.db import Database, open_database, transact
+from infra.events.relay import Relay, publish
 from infra.outbox import Event, StreamState
 from infra.redis import connect
-from infra.relay import Relay, publish
-from infra.rows import insert_rows, table_of
 from infra.streams import Streams
 from tests.support.databases import speak_as_mysql
 

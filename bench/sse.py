@@ -17,9 +17,9 @@ import uvloop
 from bench.servers import Peers
 from infra import outbox
 from infra.db import Database, open_database, transact
+from infra.events.relay import Relay, publish
 from infra.outbox import Change
 from infra.redis import connect
-from infra.relay import Relay, publish
 from infra.streams import Streams
 from tests.support.databases import speak_as_mysql
 from tests.support.fleet import Fleet

@@ -1,6 +1,6 @@
 """Where consumers that are started from the command line keep what they have handled."""
 
-from infra import inbox
+from infra.consumers import inbox
 from infra.db import Database, open_database
 from infra.settings import Settings
 

@@ -20,8 +20,8 @@ from infra.errors import AppError, Invalid
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from infra.entries import Entry
-    from infra.handling import Handler
+    from infra.consumers.handling import Handler
+    from infra.events.entries import Entry
 
 _TAIL_BLOCK_MS = 1000
 # Before a peer takes the consumer for dead, and has the same command run once more.
@@ -77,10 +77,10 @@ def consume(
     """Handle events as one consumer of a group, until SIGTERM or Ctrl-C."""
     from cli.consumer_database import open_own  # noqa: PLC0415
     from infra import logs, redis  # noqa: PLC0415
-    from infra.consumer import Consumer, Terms, new_name  # noqa: PLC0415
+    from infra.consumers.consumer import Consumer, Terms, new_name  # noqa: PLC0415
+    from infra.consumers.group import Group  # noqa: PLC0415
+    from infra.consumers.past import DatabasePast  # noqa: PLC0415
     from infra.db import open_database  # noqa: PLC0415
-    from infra.group import Group  # noqa: PLC0415
-    from infra.past import DatabasePast  # noqa: PLC0415
 
     _check_group(group)
     chosen, handle = _chosen(topics), _runner(command) if command.strip() else _print
@@ -105,7 +105,7 @@ def consume(
 def tail(topics: Topics = "") -> None:
     """Print events as they come, one JSON object a line, until Ctrl-C."""
     from infra import redis  # noqa: PLC0415
-    from infra.group import Tail  # noqa: PLC0415
+    from infra.consumers.group import Tail  # noqa: PLC0415
 
     stop = _stopped_by_signals()
     with closing(redis.connect(settings_of_run().streams)) as client:
@@ -116,7 +116,7 @@ def tail(topics: Topics = "") -> None:
 
 
 def _check_group(group: str) -> None:
-    from infra.inbox import GROUP_LENGTH  # noqa: PLC0415
+    from infra.consumers.inbox import GROUP_LENGTH  # noqa: PLC0415
 
     if not 0 < len(group) <= GROUP_LENGTH or not group.isascii() or len(group.split()) != 1:
         raise BadGroup(GROUP_LENGTH)

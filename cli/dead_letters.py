@@ -25,7 +25,7 @@ def list_all(
 ) -> None:
     """List what failed, and what waits behind it, oldest first."""
     from cli.consumer_database import open_own  # noqa: PLC0415
-    from infra import dead_letters  # noqa: PLC0415
+    from infra.consumers import dead_letters  # noqa: PLC0415
 
     database = open_own(settings_of_run())
     with database.reads() as session:
@@ -43,7 +43,7 @@ def list_all(
 @app.command()
 def replay(group: Group, topic: TopicOf, seq: Seq) -> None:
     """Let the group's consumers try an event again, then what waits behind it."""
-    from infra import dead_letters  # noqa: PLC0415
+    from infra.consumers import dead_letters  # noqa: PLC0415
 
     _change(lambda session: dead_letters.replay(session, group, topic, seq))
     typer.echo(f"The consumers of {group} will try {topic} {seq} again.")
@@ -52,7 +52,7 @@ def replay(group: Group, topic: TopicOf, seq: Seq) -> None:
 @app.command()
 def drop(group: Group, topic: TopicOf, seq: Seq) -> None:
     """Give an event up for good: what waits behind it goes on without it."""
-    from infra import dead_letters  # noqa: PLC0415
+    from infra.consumers import dead_letters  # noqa: PLC0415
 
     _change(lambda session: dead_letters.drop(session, group, topic, seq))
     typer.echo(f"{group} does without {topic} {seq}.")

@@ -6,11 +6,12 @@ from functools import partial
 import accounts.tables  # noqa: F401 - so that its tables are missed too
 import market.models  # noqa: F401 - as above
 from cli.doctor import Finding
-from infra import queues, redis, tasks
+from infra import redis
+from infra.database.facts import of_database, of_redis
 from infra.db import SERVER_ERRORS, Database, as_app_error, open_database
 from infra.errors import AppError
-from infra.facts import of_database, of_redis
 from infra.settings import Settings
+from infra.work import queues, tasks
 from workers.queues import STALE_AFTER_S, Sources, find_consumption
 
 # Leases and expiry go by the database's clock; with more, logs of two machines cannot be compared.

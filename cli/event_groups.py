@@ -23,7 +23,7 @@ def list_groups(context: typer.Context, topics: Topics = None, as_json: AsJson =
         return
     # Slow to import, and every other command does without.
     from cli.event_store import open_store  # noqa: PLC0415
-    from infra import groups  # noqa: PLC0415
+    from infra.events import groups  # noqa: PLC0415
 
     kept = open_store().retention
     listed = groups.list_groups(kept.streams, choose(topics), idle=kept.idle)
@@ -54,7 +54,7 @@ def remove(
     """Remove a group, or one consumer of it, that has gone; refuses while something is pending."""
     # Slow to import, and every other command does without.
     from cli.event_store import open_store  # noqa: PLC0415
-    from infra import groups  # noqa: PLC0415
+    from infra.events import groups  # noqa: PLC0415
 
     (chosen,) = choose([topic])
     kept = open_store().retention

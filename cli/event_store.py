@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from cli.running import settings_of_run
 from infra import logs
 from infra.db import Database, open_database
-from infra.relay import Relay
-from infra.retention import Retention
+from infra.events.relay import Relay
+from infra.events.retention import Retention
 from workers import deps
 
 

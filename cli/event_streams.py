@@ -9,8 +9,8 @@ import typer
 from infra.errors import Invalid
 
 if TYPE_CHECKING:
-    from infra.alarms import StreamAlarm
-    from infra.verification import Verdict
+    from infra.events.alarms import StreamAlarm
+    from infra.events.verification import Verdict
 
 _DIFFERS = 1
 
@@ -42,7 +42,7 @@ def verify(topics: Topics = None, as_json: AsJson = False) -> None:
     """
     # Slow to import, and every other command does without.
     from cli.event_store import open_store  # noqa: PLC0415
-    from infra import verification  # noqa: PLC0415
+    from infra.events import verification  # noqa: PLC0415
 
     chosen, store = choose(topics), open_store()
     streams = store.relay.streams
@@ -69,7 +69,7 @@ def rebuild(
     """
     # Slow to import, and every other command does without.
     from cli.event_store import open_store  # noqa: PLC0415
-    from infra import rebuilding  # noqa: PLC0415
+    from infra.events import rebuilding  # noqa: PLC0415
 
     chosen = choose(topics)
     question = f"Empty {len(chosen)} streams ({', '.join(chosen)}) and fill them again?"
@@ -85,7 +85,7 @@ def alarms(as_json: AsJson = False) -> None:
     """List what ever happened to the streams: foreign writes, lost tails, cuts past a group."""
     # Slow to import, and every other command does without.
     from cli.event_store import open_store  # noqa: PLC0415
-    from infra.alarms import list_alarms  # noqa: PLC0415
+    from infra.events.alarms import list_alarms  # noqa: PLC0415
 
     with open_store().database.reads() as session:
         listed = [

@@ -13,7 +13,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 TaskId = Annotated[int, typer.Argument(metavar="TASK", help="The task's id.", min=1)]
-# The values of `infra.tasks.TaskState`, which takes long to import.
+# The values of `infra.work.tasks.TaskState`, which takes long to import.
 StateName = Literal["running", "failed", "retried", "done"]
 _SHOWN = ("id", "name", "state", "tries", "arguments", "ended_at", "error")
 
@@ -26,8 +26,8 @@ def list_all(
     as_json: AsJson = False,
 ) -> None:
     """List tasks that somebody asked for or that failed, newest first."""
-    from infra import tasks  # noqa: PLC0415 - slow to import
     from infra.db import open_database  # noqa: PLC0415 - as above
+    from infra.work import tasks  # noqa: PLC0415 - slow to import
 
     database = open_database(settings_of_run().database)
     with database.reads() as session:
@@ -39,8 +39,8 @@ def list_all(
 @app.command()
 def show(task: TaskId, as_json: AsJson = False) -> None:
     """Show a task with its traceback."""
-    from infra import tasks  # noqa: PLC0415 - slow to import
     from infra.db import open_database  # noqa: PLC0415 - as above
+    from infra.work import tasks  # noqa: PLC0415 - slow to import
 
     database = open_database(settings_of_run().database)
     with database.reads() as session:

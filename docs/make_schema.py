@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from typing import Any
 
 import sqlalchemy as sa
@@ -121,8 +121,8 @@ def _table(mapper: Mapper[object]) -> sa.Table:
 
 def _mappers() -> list[Mapper[object]]:
     for package in _DOMAINS:
-        for module in iter_modules([str(PAGE.parents[1] / package)]):
-            import_module(f"{package}.{module.name}")  # makes its tables known
+        for module in walk_packages([str(PAGE.parents[1] / package)], f"{package}."):
+            import_module(module.name)  # makes its tables known
     ours = [mapper for mapper in Base.registry.mappers if _package(mapper) in _DOMAINS]
     return sorted(ours, key=lambda mapper: _table(mapper).name)
 

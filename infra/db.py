@@ -17,9 +17,9 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeDecorator
 
+from infra.database.mysql import open_mysql
+from infra.database.sqlite import open_sqlite
 from infra.errors import AppError, TimedOut, Transient
-from infra.mysql import open_mysql
-from infra.sqlite import open_sqlite
 
 T = TypeVar("T")
 Sessions = sessionmaker[Session]

@@ -1,6 +1,7 @@
 """Event rows: written in the transaction of the change they tell of, numbered after its commit.
 
-`infra/numbering.py` numbers them, `infra/relay.py` mirrors the numbered ones onto the streams.
+`infra/events/numbering.py` numbers them, `infra/events/relay.py` mirrors the numbered ones onto
+the streams.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,9 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from infra import clock, trace
+from infra.database.rows import insert_rows, table_of
 from infra.db import Base, BigId, LongText, UtcDateTime, binary_string
 from infra.errors import AppError
-from infra.rows import insert_rows, table_of
 
 PAGE = 500
 

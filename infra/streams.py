@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from infra import stream_scripts
+from infra.events import stream_scripts
 from infra.outbox import Numbered
 from infra.redis import Client, translated
 

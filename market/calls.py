@@ -15,10 +15,10 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from infra.budget import CallBudget, Lane
 from infra.errors import AppError
 from infra.logs import log
 from infra.redis import RedisDown
+from infra.sharing.budget import CallBudget, Lane
 from market.entitlements import Errand, Plan
 from market.upstream import (
     FinnhubHiccup,

@@ -6,10 +6,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from infra.budget import Lane
 from infra.errors import AppError
 from infra.logs import log
 from infra.redis import RedisDown
+from infra.sharing.budget import Lane
 from market import freshness, outcomes
 from market.calls import Calls
 from market.forex_refresh import refresh_forex

@@ -8,7 +8,7 @@ served, before the class counts as closed.
 import time
 from dataclasses import dataclass
 
-from infra.refusals import Refusals
+from infra.sharing.refusals import Refusals
 from market import freshness
 from market.symbols import SymbolClass, class_of
 from market.upstream import NoAccess

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from infra.kinds import Kind, kinds
+from infra.events.kinds import Kind, kinds
 from market.payloads import ArticleData, CompanyData, ForexData, QuoteData
 
 QUOTES = "market.quotes"

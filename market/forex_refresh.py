@@ -7,9 +7,9 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from infra import clock
-from infra.budget import Lane
 from infra.db import transact
 from infra.logs import log
+from infra.sharing.budget import Lane
 from market import forex, freshness, quotes, refresh
 from market.calls import Calls
 from market.entitlements import Errand

@@ -1,7 +1,7 @@
 """What became of a want, as it is told through Redis from the worker to those who wait."""
 
-from infra.asking import Outcome
 from infra.errors import AppError, Transient
+from infra.sharing.asking import Outcome
 from market import freshness
 from market.upstream import NoAccess, OverBudget, UnknownSymbol, UpstreamFailed
 

@@ -10,10 +10,10 @@ from urllib.parse import quote
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from infra.asking import Asking
 from infra.db import Sessions, transact
 from infra.errors import Transient
 from infra.redis import RedisDown
+from infra.sharing.asking import Asking
 from market import companies, forex, freshness, news, quotes, references
 from market.board import QuoteBoard
 from market.documents import Document, Ready, pack, show

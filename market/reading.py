@@ -11,11 +11,11 @@ from math import ceil
 
 from sqlalchemy.orm import Session
 
-from infra.asking import Asking, Flights, Outcome
 from infra.db import Sessions, transact
 from infra.errors import TimedOut, TooMany, Transient
 from infra.logs import log
 from infra.redis import RedisDown
+from infra.sharing.asking import Asking, Flights, Outcome
 from market import freshness
 from market.cached import is_answer
 from market.documents import Document, parse_instant

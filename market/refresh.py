@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from infra.budget import CallBudget
 from infra.cache import Cache
 from infra.db import Sessions, transact
-from infra.wanted import Wanted
+from infra.sharing.budget import CallBudget
+from infra.sharing.wanted import Wanted
 from market import aggregates, companies, freshness, news, quotes
 from market.calls import Calls
 from market.documents import Document, parse_instant

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from infra.budget import CallBudget, Lane, Spending
 from infra.cache import Cache
 from infra.errors import Transient
-from infra.refusals import Closed, Refusals
+from infra.sharing.budget import CallBudget, Lane, Spending
+from infra.sharing.refusals import Closed, Refusals
 from market.documents import Document, instant
 from market.hours import Hours
 from market.sessions import Session, new_york, next_close, next_open

@@ -6,10 +6,10 @@ They have no port of their own. All of it may be lost: they tell again within se
 import time
 from dataclasses import dataclass
 
-from infra import tally
 from infra.redis import Client, RedisDown
-from infra.signs import TRADES, WORKER_GONE_AFTER_S, Signs
-from infra.tally import Tally
+from infra.sharing import tally
+from infra.sharing.signs import TRADES, WORKER_GONE_AFTER_S, Signs
+from infra.sharing.tally import Tally
 from market.tape import Heard
 
 _SIGN_EVERY_S = 5.0

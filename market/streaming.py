@@ -18,9 +18,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from infra.db import transact
 from infra.errors import Transient
-from infra.lease import Lease
 from infra.logs import log
 from infra.redis import RedisDown
+from infra.sharing.lease import Lease
 from market import freshness, ticks
 from market.refresh import Desk
 from market.sessions import Session, session_at

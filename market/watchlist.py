@@ -10,9 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from infra import clock
-from infra.budget import Lane
 from infra.db import is_duplicate, transact
 from infra.errors import Conflict, NotFound
+from infra.sharing.budget import Lane
 from market import freshness, polling, quotes, references
 from market.hours import Hours
 from market.models import Watched

@@ -31,10 +31,10 @@ def run() -> None:
 def _know_every_table() -> None:
     """Import whatever declares tables, for whoever compares them with the database."""
     import accounts.tables  # noqa: F401, PLC0415
-    import infra.alarms  # noqa: PLC0415
-    import infra.inbox  # noqa: PLC0415
-    import infra.queues  # noqa: PLC0415
-    import infra.tasks  # noqa: F401, PLC0415
+    import infra.consumers.inbox  # noqa: PLC0415
+    import infra.events.alarms  # noqa: PLC0415
+    import infra.work.queues  # noqa: PLC0415
+    import infra.work.tasks  # noqa: F401, PLC0415
     import market.bars  # noqa: PLC0415
     import market.models  # noqa: F401, PLC0415
     import shop.feed_state  # noqa: PLC0415

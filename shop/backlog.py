@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra import clock
-from infra.backlog import MOST, Backlog, measure
 from infra.db import UtcDateTime
+from infra.events.backlog import MOST, Backlog, measure
 from shop.payments import Attempt, AttemptState, Payment
 from shop.reconciliation import Reconciliation
 from shop.reconciliation import RunState as DayState

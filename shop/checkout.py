@@ -13,10 +13,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from infra import clock, outbox
+from infra.database.prepared import Prepared
+from infra.database.rows import among_given, insert_rows, table_of
 from infra.db import CommitUnknown, DatabaseBusy, Sessions, is_duplicate, transact
 from infra.errors import AppError, Conflict, Invalid
-from infra.prepared import Prepared
-from infra.rows import among_given, insert_rows, table_of
 from shop import money, orders, payments, stock
 from shop.orders import Order, OrderLine, OrderStatus
 from shop.products import Product

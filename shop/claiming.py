@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra import clock, outbox
+from infra.database.rows import among, insert_rows, table_of
 from infra.db import Row
-from infra.rows import among, insert_rows, table_of
 from shop import late_charges, outcomes, payments
 from shop.gateways.protocol import ChargeRequest
 from shop.orders import Order, OrderStatus

@@ -1,6 +1,6 @@
 """The shop's topics on the event streams, and the kinds of events on them."""
 
-from infra.kinds import Kind, kinds
+from infra.events.kinds import Kind, kinds
 from shop.payloads import OrderData, PaymentData, ProductData, RefundData, StockData
 
 ORDERS = "orders"

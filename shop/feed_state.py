@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from infra.database.rows import table_of
 from infra.db import Base, binary_string
-from infra.rows import table_of
 
 _LONGEST_ETAG, _LONGEST_DATE = 300, 100
 

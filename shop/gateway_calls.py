@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from infra.database.rows import among, insert_rows, table_of
 from infra.db import Base, BigId, Row, UtcDateTime, binary_string
-from infra.rows import among, insert_rows, table_of
 from shop.gateways.protocol import Missing, NotSent, Succeeded
 
 T = TypeVar("T")

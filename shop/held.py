@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from infra.backlog import MOST
 from infra.db import Row
+from infra.events.backlog import MOST
 from shop import money
 from shop.gateway_calls import GatewayCall
 from shop.orders import Order, OrderStatus

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from infra import clock
+from infra.database.rows import insert_rows, table_of
 from infra.db import Base, BigId, UtcDateTime, binary_string
-from infra.rows import insert_rows, table_of
 
 SALES = "sales"
 

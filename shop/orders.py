@@ -8,10 +8,10 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from infra.database.rows import among, table_of
 from infra.db import Base, BigId, Row, UtcDateTime, binary_string
 from infra.errors import NotFound
 from infra.outbox import Change
-from infra.rows import among, table_of
 from shop import money
 from shop.events import ORDERS
 from shop.payloads import LineData, OrderData

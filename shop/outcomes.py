@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra import clock, outbox
+from infra.database.rows import among, chosen, table_of
 from infra.db import Row
 from infra.logs import log
 from infra.outbox import Change
-from infra.rows import among, chosen, table_of
 from shop import gateway_calls, late_charges, ledger, orders, payments, stock
 from shop.gateway_calls import CallLog
 from shop.gateways.protocol import (

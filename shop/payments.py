@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from infra import clock, trace
+from infra.database.rows import among, insert_rows, table_of
 from infra.db import Base, BigId, LongText, Row, UtcDateTime, binary_string
 from infra.errors import NotFound
 from infra.outbox import Change
-from infra.rows import among, insert_rows, table_of
 from shop import money
 from shop.events import PAYMENTS
 from shop.payloads import PaymentData

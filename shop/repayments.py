@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from infra import clock, failpoints, in_hand, outbox
+from infra import clock, failpoints, outbox
 from infra.db import Sessions, transact
-from infra.in_hand import Thing
 from infra.logs import log
 from infra.outbox import Change
 from infra.parallel import answer_groups
+from infra.work import in_hand
+from infra.work.in_hand import Thing
 from shop import gateway_calls, ledger, orders, outcomes, payments, refunds, returns, stock
 from shop.gateway_calls import CallLog, Operation
 from shop.gateways.protocol import (

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from infra import clock, outbox
+from infra.database.prepared import Prepared
+from infra.database.rows import among_given, insert_rows, table_of
 from infra.db import Base, BigId, UtcDateTime, binary_string
 from infra.errors import Conflict
 from infra.outbox import Change
-from infra.prepared import Prepared
-from infra.rows import among_given, insert_rows, table_of
 from shop.events import PRODUCTS
 from shop.payloads import StockData
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, undefer
 
-from infra import clock, failpoints, in_hand, trace
+from infra import clock, failpoints, trace
 from infra.db import (
     Base,
     BigId,
@@ -24,7 +24,8 @@ from infra.db import (
     transact,
 )
 from infra.errors import AppError, NotFound
-from infra.in_hand import Thing
+from infra.work import in_hand
+from infra.work.in_hand import Thing
 from shop import feed, feed_state, products, takeover
 from shop.feed import Feed, FeedUnusable
 from shop.feed_items import Offer

@@ -3,17 +3,18 @@
 from datetime import timedelta
 from functools import cache
 
-from infra import redis, signs
+from infra import redis
 from infra.bells import Bells
 from infra.db import Database, open_database
-from infra.journal import Journal
+from infra.events.relay import Relay
+from infra.events.retention import Retention
 from infra.parallel import forget_threads
-from infra.relay import Relay
-from infra.retention import Retention
 from infra.settings import Settings, load_settings
-from infra.signs import Signs
+from infra.sharing import signs
+from infra.sharing.signs import Signs
+from infra.sharing.tally import Tally
 from infra.streams import Streams
-from infra.tally import Tally
+from infra.work.journal import Journal
 from shop.gateways.choice import open_gateway
 from shop.gateways.protocol import PaymentGateway
 from shop.sync import Supplier

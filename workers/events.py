@@ -1,6 +1,6 @@
 """Mirror committed events onto the streams, and let old ones go."""
 
-from infra import relay, retention
+from infra.events import relay, retention
 from infra.logs import log
 from workers import deps
 from workers.bells import ring

@@ -3,11 +3,11 @@
 from functools import cache
 
 from infra import redis
-from infra.budget import CallBudget, Limits
 from infra.cache import Cache
 from infra.logs import log
-from infra.refusals import Refusals
-from infra.wanted import Wanted
+from infra.sharing.budget import CallBudget, Limits
+from infra.sharing.refusals import Refusals
+from infra.sharing.wanted import Wanted
 from market import drain, status, watchlist
 from market.entitlements import Plan
 from market.finnhub import Finnhub

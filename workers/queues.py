@@ -6,13 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import celeryconfig
-from infra import clock, queues
-from infra.backlog import Backlog, measure_events
+from infra import clock
 from infra.db import Sessions
 from infra.errors import NotFound
-from infra.queues import Pause
+from infra.events.backlog import Backlog, measure_events
 from infra.redis import Client, RedisDown
-from infra.signs import (
+from infra.sharing.signs import (
     CANARIES,
     SCHEDULE,
     WORKER_GONE_AFTER_S,
@@ -22,6 +21,8 @@ from infra.signs import (
     Waiting,
     read_depths,
 )
+from infra.work import queues
+from infra.work.queues import Pause
 from shop import backlog
 from workers.app import app
 from workers.topics import TOPICS

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
-from infra import tasks
 from infra.db import Sessions, transact
-from infra.tasks import TaskNotFailed, TaskState
+from infra.work import tasks
+from infra.work.tasks import TaskNotFailed, TaskState
 from shop import reconciliation, refund_requests, sync
 from workers.bells import send
 

@@ -13,7 +13,7 @@ from threading import Event
 from infra import logs, redis
 from infra.db import transact
 from infra.errors import AppError
-from infra.lease import Lease
+from infra.sharing.lease import Lease
 from market import freshness, watchlist
 from market.stream_watch import StreamWatch
 from market.streaming import MOST_SYMBOLS, Ingest

@@ -17,13 +17,14 @@ from typing import Any
 from celery import signals
 from structlog.contextvars import bind_contextvars, clear_contextvars, unbind_contextvars
 
-from infra import in_hand, tasks, trace
+from infra import trace
 from infra.db import SERVER_ERRORS
 from infra.errors import Transient
-from infra.in_hand import Thing
 from infra.logs import log
 from infra.redaction import redact, secrets_of
-from infra.tasks import Outcome, TaskState
+from infra.work import in_hand, tasks
+from infra.work.in_hand import Thing
+from infra.work.tasks import Outcome, TaskState
 from workers import counters, deps
 from workers.counters import Ending
 

@@ -3,11 +3,11 @@
 import time
 from dataclasses import dataclass, field
 
-from infra import queues
 from infra.db import SERVER_ERRORS, transact
 from infra.errors import Transient
 from infra.logs import log
-from infra.queues import Pause
+from infra.work import queues
+from infra.work.queues import Pause
 from workers import deps
 
 _LOOK_EVERY_S = 1.0

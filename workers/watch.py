@@ -20,7 +20,7 @@ from kombu.exceptions import OperationalError
 from infra import redis
 from infra.logs import log
 from infra.redis import RedisDown
-from infra.signs import read_depths
+from infra.sharing.signs import read_depths
 from workers import deps, heartbeat
 
 LOOK_EVERY_S = 5.0

@@ -11,12 +11,14 @@ from threading import Event as Signal
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from infra import entries, inbox, redis
-from infra.consumer import Consumer, Terms, new_name
+from infra import redis
+from infra.consumers import inbox
+from infra.consumers.consumer import Consumer, Terms, new_name
+from infra.consumers.group import Group
+from infra.consumers.past import ApiPast
 from infra.db import open_database
-from infra.entries import Entry
-from infra.group import Group
-from infra.past import ApiPast
+from infra.events import entries
+from infra.events.entries import Entry
 from shop.payloads import OrderData
 
 GROUP, TOPICS = "receipts", ["orders"]

@@ -1,7 +1,7 @@
 import pytest
 
 from accounts.attempts import Attempts
-from infra.limiter import Limiter
+from infra.sharing.limiter import Limiter
 from tests.support.valkey import Valkey
 
 

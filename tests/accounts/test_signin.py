@@ -12,8 +12,8 @@ from accounts.tables import Role
 from accounts.tokens import BadToken, Signing, TokenExpired, TokenRevoked
 from accounts.users import Changes
 from infra.db import Database, transact
-from infra.limiter import Limiter
 from infra.redis import RedisDown
+from infra.sharing.limiter import Limiter
 from tests.support.valkey import Valkey
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import httpx
 
 from infra.db import Database, open_database
+from infra.events.relay import Relay, publish
 from infra.outbox import Change
 from infra.redis import connect
-from infra.relay import Relay, publish
 from infra.streams import Streams
 from tests.api.conftest import Person, Starter
 from tests.support.outbox import record

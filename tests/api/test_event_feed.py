@@ -1,9 +1,9 @@
 from api.event_feed import Feed, Wish
-from infra.cursor import Position
 from infra.db import Database
-from infra.entries import Entry
-from infra.fanout import Subscriber
-from infra.history import History
+from infra.events.cursor import Position
+from infra.events.entries import Entry
+from infra.events.fanout import Subscriber
+from infra.events.history import History
 
 START = {"products": Position(1, 0)}
 

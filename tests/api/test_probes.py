@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from infra.redis import connect
-from infra.signs import CANARIES, Signs
+from infra.sharing.signs import CANARIES, Signs
 from tests.api.conftest import Api, Starter
 from tests.support.processes import PYTHON, Nursery, eventually, free_port
 from tests.support.valkey import Valkey

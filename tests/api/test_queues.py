@@ -2,7 +2,7 @@
 
 from accounts import audit
 from infra.redis import connect
-from infra.signs import CANARIES, SCHEDULE, WORKERS, Signs
+from infra.sharing.signs import CANARIES, SCHEDULE, WORKERS, Signs
 from tests.api.shopfront import Shopfront, Visitor, problem_of
 from tests.support.valkey import Valkey
 from workers.queues import NAMES

@@ -13,10 +13,10 @@ from accounts.tables import Role
 from cli import events
 from cli.consumer_database import open_own
 from examples.receipts import receipts
-from infra import dead_letters
+from infra.consumers import dead_letters
 from infra.db import Database, open_database, transact
-from infra.entries import Entry, from_cloud_event
 from infra.errors import Invalid
+from infra.events.entries import Entry, from_cloud_event
 from infra.outbox import Change
 from infra.settings import Settings
 from tests.api.conftest import register

@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from accounts import audit
-from infra import tasks
 from infra.db import transact
-from infra.tasks import Outcome, TaskState
+from infra.work import tasks
+from infra.work.tasks import Outcome, TaskState
 from shop.sync import SyncRun
 from tests.api.shopfront import Shopfront, Visitor, problem_of
 from tests.support.valkey import Valkey

@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 
 from infra.db import Database
+from infra.events.relay import Relay, publish
 from infra.redis import connect
-from infra.relay import Relay, publish
 from infra.streams import Streams
 from tests.support.forks import Forks
 from tests.support.outbox import record_many

@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 
 from accounts import audit
-from infra import queues
 from infra.db import Database
+from infra.work import queues
 from tests.support.forks import Forks
 from tests.support.processes import free_port
 

@@ -13,10 +13,10 @@ import httpx
 import redis
 from sqlalchemy.orm import Session
 
-from infra import relay
 from infra.db import Database, transact
+from infra.events import relay
+from infra.events.relay import Relay
 from infra.redis import connect
-from infra.relay import Relay
 from infra.streams import Streams
 from shop import products
 from shop.products import Draft

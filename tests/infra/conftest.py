@@ -5,8 +5,8 @@ import pytest
 import redis
 
 from infra.db import Database
+from infra.events.relay import Relay
 from infra.redis import Client, connect
-from infra.relay import Relay
 from infra.streams import Streams
 from tests.support.valkey import Valkey
 from workers.topics import TOPICS

@@ -12,9 +12,9 @@ from pydantic import SecretStr
 
 from cli.checks import ServerUnreachable, check_servers
 from infra import redis
-from infra.limiter import Allowance, Limiter
 from infra.redis import RedisDown
 from infra.settings import Settings
+from infra.sharing.limiter import Allowance, Limiter
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.tls_door import TlsDoor
 from tests.support.valkey import Valkey

@@ -7,11 +7,11 @@ from functools import partial
 import pytest
 import redis as redis_py
 
-from infra import tally
-from infra.budget import CallBudget, Lane, Limits
 from infra.redis import Client, RedisDown, connect, ping, translated
-from infra.signs import WORKERS, Signs, read_depths
-from infra.wanted import Wanted
+from infra.sharing import tally
+from infra.sharing.budget import CallBudget, Lane, Limits
+from infra.sharing.signs import WORKERS, Signs, read_depths
+from infra.sharing.wanted import Wanted
 from tests.support.processes import free_port
 from tests.support.proxy import Proxy
 from tests.support.valkey import Valkey

@@ -20,12 +20,13 @@ from hypothesis.stateful import (
 )
 from sqlalchemy.orm import Session
 
-from infra import outbox, retention
+from infra import outbox
 from infra.db import Database
+from infra.events import retention
+from infra.events.relay import Relay, publish
+from infra.events.retention import Retention
 from infra.outbox import Event, Numbered, StreamState
 from infra.redis import Client
-from infra.relay import Relay, publish
-from infra.retention import Retention
 from infra.streams import Streams
 from tests.support.follower import Follower, Story
 from tests.support.invariants import Entry, check_versions, read_stream

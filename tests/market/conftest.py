@@ -4,11 +4,11 @@ from functools import partial
 import pytest
 
 from infra import redis
-from infra.budget import CallBudget, Limits
 from infra.cache import Cache
 from infra.db import Database
-from infra.refusals import Refusals
-from infra.wanted import Wanted
+from infra.sharing.budget import CallBudget, Limits
+from infra.sharing.refusals import Refusals
+from infra.sharing.wanted import Wanted
 from market.entitlements import Plan
 from market.finnhub import Finnhub
 from market.refresh import Desk

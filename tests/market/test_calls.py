@@ -3,9 +3,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from infra import redis
-from infra.budget import CallBudget, Lane, Limits
 from infra.redis import Client
-from infra.refusals import Refusals
+from infra.sharing.budget import CallBudget, Lane, Limits
+from infra.sharing.refusals import Refusals
 from market.calls import Calls
 from market.entitlements import Errand, Plan, plan_class
 from market.finnhub import Finnhub

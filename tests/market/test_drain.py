@@ -6,9 +6,9 @@ import orjson
 import pytest
 import sqlalchemy as sa
 
-from infra.budget import Lane
 from infra.db import Database, open_database
 from infra.outbox import Event
+from infra.sharing.budget import Lane
 from market import forex, quotes, references
 from market.drain import drain
 from market.hours import Hours

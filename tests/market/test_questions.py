@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy as sa
 
 from infra import redis
-from infra.asking import Asking
 from infra.db import Database
 from infra.errors import AppError
+from infra.sharing.asking import Asking
 from market import news
 from market.drain import drain
 from market.models import Quote

@@ -14,12 +14,12 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from infra import redis
-from infra.budget import Lane
 from infra.db import Database, transact
-from infra.lease import Lease
 from infra.outbox import Event
-from infra.signs import TRADES, Signs
-from infra.tally import Tally
+from infra.sharing.budget import Lane
+from infra.sharing.lease import Lease
+from infra.sharing.signs import TRADES, Signs
+from infra.sharing.tally import Tally
 from market import stream_watch, ticks
 from market.drain import drain
 from market.models import Instrument, Quote

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from infra import redis
-from infra.budget import Lane
 from infra.db import Database, transact
 from infra.redis import Client
+from infra.sharing.budget import Lane
 from market import quotes, watchlist
 from market.drain import drain
 from market.models import Watched

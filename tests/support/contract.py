@@ -12,9 +12,9 @@ from cloudevents.core.formats.json import JSONFormat
 from jsonschema import Draft202012Validator
 from sqlalchemy.engine import Engine
 
-from infra import asyncapi, entries
-from infra.kinds import Kind
-from infra.mysql import Rows
+from infra.database.mysql import Rows
+from infra.events import asyncapi, entries
+from infra.events.kinds import Kind
 from workers.topics import KINDS, TOPICS
 
 _INSERT = re.compile(r"INSERT INTO `?event`? \(([^)]*)\)")

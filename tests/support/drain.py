@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from infra.db import open_database
+from infra.events.relay import Relay, run
 from infra.redis import connect
-from infra.relay import Relay, run
 from infra.streams import Streams
 from workers.topics import TOPICS
 

@@ -5,8 +5,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from infra import numbering, outbox
+from infra import outbox
 from infra.db import Database, transact
+from infra.events import numbering
 from infra.outbox import Change, Event, StreamState
 
 

@@ -13,9 +13,9 @@ import redis
 import sqlalchemy as sa
 from structlog.contextvars import bound_contextvars
 
-from infra import tasks
 from infra.db import Database, transact
-from infra.tasks import Filter, Outcome, TaskState
+from infra.work import tasks
+from infra.work.tasks import Filter, Outcome, TaskState
 from shop import sync
 from tests.support.fleet import Fleet
 from tests.support.processes import Child, eventually

@@ -2,10 +2,10 @@
 
 import redis
 
-from infra import queues
 from infra.db import Database, transact
 from infra.redis import connect
-from infra.signs import CANARIES, Signs
+from infra.sharing.signs import CANARIES, Signs
+from infra.work import queues
 from tests.support.fleet import Fleet
 from tests.support.processes import eventually
 from tests.support.sandbox import Sandbox

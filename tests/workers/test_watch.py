@@ -5,7 +5,7 @@ import redis
 from celery import Celery
 
 from infra.redis import connect
-from infra.signs import CANARIES, WORKERS, Signs
+from infra.sharing.signs import CANARIES, WORKERS, Signs
 from tests.support.fleet import Fleet
 from tests.support.processes import Child, eventually
 from tests.support.valkey import Valkey

@@ -1,0 +1,1 @@
+"""What each database needs that SQLAlchemy does not give: drivers, rows, schema."""

@@ -1,0 +1,1 @@
+"""What processes share through Redis: budgets, leases, wants, signs of life, counters."""

@@ -1,0 +1,1 @@
+"""What is known of tasks and queues: history, what is in hand, what a person has paused."""
