@@ -174,17 +174,19 @@ def valkey_server(
 
 
 @pytest.fixture
-def mariadb(mariadb_server: MariaDB) -> MariaDB:
-    """A private MariaDB, running whatever the test before has done to it."""
+def mariadb(mariadb_server: MariaDB) -> Iterator[MariaDB]:
+    """A private MariaDB, running; whatever the test does to it ends with the test."""
     mariadb_server.revive()
-    return mariadb_server
+    yield mariadb_server
+    mariadb_server.revive()
 
 
 @pytest.fixture
-def valkey(valkey_server: Valkey) -> Valkey:
-    """A private Valkey, running and empty."""
+def valkey(valkey_server: Valkey) -> Iterator[Valkey]:
+    """A private Valkey, running and empty; whatever the test does to it ends with the test."""
     valkey_server.revive()
-    return valkey_server
+    yield valkey_server
+    valkey_server.revive()
 
 
 @pytest.fixture(scope="session")
