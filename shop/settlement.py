@@ -74,7 +74,9 @@ def settle_due(settler: Settler, *, now: datetime | None = None) -> int:
     claims = _take(settler, token=token, limit=size, now=now)
     if claims:
         failpoints.reach("payments.claimed")
-    for group in answer_groups(call, claims, limit=size, deadline_s=DEADLINE_S, more=claim_ahead):
+    # Fewer than were wanted were all there are, and what falls due from now on is rung for.
+    more = claim_ahead if len(claims) == size else None
+    for group in answer_groups(call, claims, limit=size, deadline_s=DEADLINE_S, more=more):
         failpoints.reach("payments.charged")
         settled += _settle(settler, group, token=token, now=now)
     return settled

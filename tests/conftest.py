@@ -29,7 +29,7 @@ from tests.support.proxy import Proxy
 from tests.support.sandbox import Sandbox
 from tests.support.valkey import Valkey
 
-SECRET_KEY = "a-signing-key-for-tests-only-0123456789abcdef"
+SECRET_KEY = "a-signing-key-for-tests-only-0123456789abcdef-0123"
 _TAKES_LONG = {name: n for n, name in enumerate(("e2e", "faults", "browser", "workers", "api"))}
 _NURSERIES = pytest.StashKey[list[Nursery]]()
 

@@ -23,7 +23,7 @@ from tests.support.http import plain_client
 from tests.support.processes import Nursery
 from tests.support.valkey import Valkey
 
-SECRET_KEY = "a-signing-key-for-tests-only-0123456789abcdef"
+SECRET_KEY = "a-signing-key-for-tests-only-0123456789abcdef-0123"
 PASSWORD = "correct horse battery staple"
 _numbers = itertools.count(1)
 

@@ -8,7 +8,7 @@ from tests.support.http import plain_client
 from tests.support.processes import PYTHON, Nursery, free_port
 from tests.support.valkey import Valkey
 
-KEY = "a-signing-key-for-tests-only-0123456789abcdef"
+KEY = "a-signing-key-for-tests-only-0123456789abcdef-0123"
 SERVE = [PYTHON, "-m", "uvicorn", "api.main:app", "--no-access-log", "--port"]
 
 
