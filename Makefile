@@ -50,7 +50,7 @@ check: $(INSTALLED_DEV) $(DASHBOARD) ## Check style, types and the direction of 
 proof: $(INSTALLED_DEV) $(DASHBOARD) mariadb chromium ## Run the tests with the large numbers
 	@exec $(BIN)/python -m pytest -m proof
 
-bench: $(INSTALLED_BENCH) mariadb ## Compare our speed with the peers'; takes a quarter of an hour
+bench: $(INSTALLED_BENCH) mariadb ## Compare our speed with the peers'; takes seven minutes
 	@exec $(BIN)/python -m bench.full
 
 bench-quick: $(INSTALLED_DEV) mariadb ## Compare our speed with plain Celery's in three minutes
