@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from cli.running import settings_of_run
-from infra import logs
 from infra.db import Database, open_database
 from infra.events.relay import Relay
 from infra.events.retention import Retention
@@ -22,7 +21,6 @@ class Store:
 def open_store() -> Store:
     """Open database and streams as settings say, those of a run over the same folder if none do."""
     settings = settings_of_run()
-    logs.configure(settings, service="cli")  # to standard error: the output is the command's
     database = open_database(settings.database)
     relay = deps.make_relay(settings, database)
     return Store(database, relay, deps.make_retention(settings, relay))

@@ -137,11 +137,9 @@ def _answer(
 
 def _change(command: str, subject: str, work: "Callable[[Session], T]") -> T:
     from accounts.audit import Doing, audited  # noqa: PLC0415 - as above
-    from infra import logs  # noqa: PLC0415 - as above
     from infra.db import open_database, transact  # noqa: PLC0415 - as above
 
     settings = settings_of_run()
-    logs.configure(settings, service="cli")  # to standard error: the output is the command's
     database = open_database(settings.database)
     doing = Doing(user_id=None, action=f"tradepost payments {command}", subject=subject)
     done = transact(audited(database.sessions, doing), work)
