@@ -19,10 +19,10 @@ from infra.db import SERVER_ERRORS
 from infra.errors import AppError
 from infra.events import alarms, lag
 from infra.events.fanout import Fanout
+from infra.jobs import queues, tasks
 from infra.metrics import exported
 from infra.sharing import tally
 from infra.streams import Streams
-from infra.work import queues, tasks
 from shop import backlog, held
 from workers import counters
 from workers.queues import NAMES, Sources, consumers, find_consumption, measure_all

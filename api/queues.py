@@ -10,8 +10,8 @@ from api.bodies import Body, Line
 from api.deps import Kept, Operator, RoleRequired, Sessions, TokenRequired
 from api.errors import problems
 from infra.db import transact
-from infra.work import queues
-from infra.work.queues import REASON_LENGTH, QueueNotPaused
+from infra.jobs import queues
+from infra.jobs.queues import REASON_LENGTH, QueueNotPaused
 from workers.queues import QueueNotFound, Sources, check_name, list_all, list_schedule
 
 router = APIRouter(tags=["operations"])

@@ -10,8 +10,8 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 from api.deps import Kept, Operator, Reads, RoleRequired, RowId, Sessions, TokenRequired
 from api.errors import problems
 from api.paging import BadCursor, Paging
-from infra.work import tasks
-from infra.work.tasks import Filter, TaskNotFailed, TaskNotFound, TaskState
+from infra.jobs import tasks
+from infra.jobs.tasks import Filter, TaskNotFailed, TaskNotFound, TaskState
 from shop.refund_requests import RefundTooLarge
 from workers import retries
 

@@ -10,8 +10,8 @@ from infra import redis
 from infra.database.facts import of_database, of_redis
 from infra.db import SERVER_ERRORS, Database, as_app_error, open_database
 from infra.errors import AppError
+from infra.jobs import queues, tasks
 from infra.settings import Settings
-from infra.work import queues, tasks
 from workers.queues import STALE_AFTER_S, Sources, find_consumption
 
 # Leases and expiry go by the database's clock; with more, logs of two machines cannot be compared.

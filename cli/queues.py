@@ -65,7 +65,7 @@ def pause(
     why = reason.strip()
     if not 0 < len(why) <= _LONGEST:
         raise PauseNeedsReason
-    from infra.work import queues  # noqa: PLC0415 - slow to import
+    from infra.jobs import queues  # noqa: PLC0415 - slow to import
 
     _change(queue, "pause", lambda session: queues.pause(session, queue, reason=why, by=None))
     _tell(queue, f"The queue {queue} is paused.", as_json=as_json)
@@ -74,7 +74,7 @@ def pause(
 @app.command()
 def resume(queue: Name, as_json: AsJson = False) -> None:
     """Let a queue's tasks run again; nothing happens if it was not paused."""
-    from infra.work import queues  # noqa: PLC0415 - slow to import
+    from infra.jobs import queues  # noqa: PLC0415 - slow to import
 
     _change(queue, "resume", lambda session: queues.resume(session, queue))
     _tell(queue, f"The queue {queue} is not paused.", as_json=as_json)
@@ -83,7 +83,7 @@ def resume(queue: Name, as_json: AsJson = False) -> None:
 @app.command()
 def canary(queue: Name, as_json: AsJson = False) -> None:
     """Let one task of a paused queue run, to see whether it works again."""
-    from infra.work import queues  # noqa: PLC0415 - slow to import
+    from infra.jobs import queues  # noqa: PLC0415 - slow to import
 
     _change(queue, "canary", lambda session: queues.let_one_through(session, queue))
     _tell(queue, f"One task of the queue {queue} may run.", as_json=as_json)

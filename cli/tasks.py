@@ -13,7 +13,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 TaskId = Annotated[int, typer.Argument(metavar="TASK", help="The task's id.", min=1)]
-# The values of `infra.work.tasks.TaskState`, which takes long to import.
+# The values of `infra.jobs.tasks.TaskState`, which takes long to import.
 StateName = Literal["running", "failed", "retried", "done"]
 _SHOWN = ("id", "name", "state", "tries", "arguments", "ended_at", "error")
 
@@ -27,7 +27,7 @@ def list_all(
 ) -> None:
     """List tasks that somebody asked for or that failed, newest first."""
     from infra.db import open_database  # noqa: PLC0415 - as above
-    from infra.work import tasks  # noqa: PLC0415 - slow to import
+    from infra.jobs import tasks  # noqa: PLC0415 - slow to import
 
     database = open_database(settings_of_run().database)
     with database.reads() as session:
@@ -40,7 +40,7 @@ def list_all(
 def show(task: TaskId, as_json: AsJson = False) -> None:
     """Show a task with its traceback."""
     from infra.db import open_database  # noqa: PLC0415 - as above
-    from infra.work import tasks  # noqa: PLC0415 - slow to import
+    from infra.jobs import tasks  # noqa: PLC0415 - slow to import
 
     database = open_database(settings_of_run().database)
     with database.reads() as session:

@@ -33,8 +33,8 @@ def _know_every_table() -> None:
     import accounts.tables  # noqa: F401, PLC0415
     import infra.consumers.inbox  # noqa: PLC0415
     import infra.events.alarms  # noqa: PLC0415
-    import infra.work.queues  # noqa: PLC0415
-    import infra.work.tasks  # noqa: F401, PLC0415
+    import infra.jobs.queues  # noqa: PLC0415
+    import infra.jobs.tasks  # noqa: F401, PLC0415
     import market.bars  # noqa: PLC0415
     import market.models  # noqa: F401, PLC0415
     import shop.feed_state  # noqa: PLC0415

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from infra import clock, trace
 from infra.db import Base, LongText, Sessions, UtcDateTime, binary_string, is_duplicate, transact
 from infra.errors import Invalid
+from infra.jobs import in_hand
+from infra.jobs.in_hand import Thing
 from infra.logs import log
-from infra.work import in_hand
-from infra.work.in_hand import Thing
 from shop import comparison
 from shop.gateways.protocol import PaymentGateway
 

@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 
 from infra import clock, failpoints, outbox
 from infra.db import Sessions, transact
+from infra.jobs import in_hand
+from infra.jobs.in_hand import Thing
 from infra.logs import log
 from infra.outbox import Change
 from infra.parallel import answer_groups
-from infra.work import in_hand
-from infra.work.in_hand import Thing
 from shop import gateway_calls, ledger, orders, outcomes, payments, refunds, returns, stock
 from shop.gateway_calls import CallLog, Operation
 from shop.gateways.protocol import (

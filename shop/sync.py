@@ -24,8 +24,8 @@ from infra.db import (
     transact,
 )
 from infra.errors import AppError, NotFound
-from infra.work import in_hand
-from infra.work.in_hand import Thing
+from infra.jobs import in_hand
+from infra.jobs.in_hand import Thing
 from shop import feed, feed_state, products, takeover
 from shop.feed import Feed, FeedUnusable
 from shop.feed_items import Offer

@@ -8,13 +8,13 @@ from infra.bells import Bells
 from infra.db import Database, open_database
 from infra.events.relay import Relay
 from infra.events.retention import Retention
+from infra.jobs.journal import Journal
 from infra.parallel import forget_threads
 from infra.settings import Settings, load_settings
 from infra.sharing import signs
 from infra.sharing.signs import Signs
 from infra.sharing.tally import Tally
 from infra.streams import Streams
-from infra.work.journal import Journal
 from shop.gateways.choice import open_gateway
 from shop.gateways.protocol import PaymentGateway
 from shop.sync import Supplier

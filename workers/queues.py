@@ -10,6 +10,8 @@ from infra import clock
 from infra.db import Sessions
 from infra.errors import NotFound
 from infra.events.backlog import Backlog, measure_events
+from infra.jobs import queues
+from infra.jobs.queues import Pause
 from infra.redis import Client, RedisDown
 from infra.sharing.signs import (
     CANARIES,
@@ -21,8 +23,6 @@ from infra.sharing.signs import (
     Waiting,
     read_depths,
 )
-from infra.work import queues
-from infra.work.queues import Pause
 from shop import backlog
 from workers.app import app
 from workers.topics import TOPICS

@@ -5,8 +5,8 @@ from datetime import date
 from typing import Any
 
 from infra.db import Sessions, transact
-from infra.work import tasks
-from infra.work.tasks import TaskNotFailed, TaskState
+from infra.jobs import tasks
+from infra.jobs.tasks import TaskNotFailed, TaskState
 from shop import reconciliation, refund_requests, sync
 from workers.bells import send
 

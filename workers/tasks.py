@@ -20,11 +20,11 @@ from structlog.contextvars import bind_contextvars, clear_contextvars, unbind_co
 from infra import trace
 from infra.db import SERVER_ERRORS
 from infra.errors import Transient
+from infra.jobs import in_hand, tasks
+from infra.jobs.in_hand import Thing
+from infra.jobs.tasks import Outcome, TaskState
 from infra.logs import log
 from infra.redaction import redact, secrets_of
-from infra.work import in_hand, tasks
-from infra.work.in_hand import Thing
-from infra.work.tasks import Outcome, TaskState
 from workers import counters, deps
 from workers.counters import Ending
 

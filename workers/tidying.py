@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
+from infra.jobs import tasks
 from infra.logs import log
-from infra.work import tasks
 from workers import deps
 from workers.task import task
 

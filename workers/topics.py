@@ -1,8 +1,8 @@
 """Every topic that has a stream, and every kind of event on them."""
 
 from infra.events.kinds import Kind, by_type
-from infra.work.task_events import KINDS as TASK_KINDS
-from infra.work.task_events import TOPIC as TASKS
+from infra.jobs.task_events import KINDS as TASK_KINDS
+from infra.jobs.task_events import TOPIC as TASKS
 from market.events import KINDS as MARKET_KINDS
 from market.events import TOPICS as MARKET_TOPICS
 from shop.events import KINDS as SHOP_KINDS

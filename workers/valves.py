@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from infra.db import SERVER_ERRORS, transact
 from infra.errors import Transient
+from infra.jobs import queues
+from infra.jobs.queues import Pause
 from infra.logs import log
-from infra.work import queues
-from infra.work.queues import Pause
 from workers import deps
 
 _LOOK_EVERY_S = 1.0

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from accounts import audit
 from infra.db import transact
-from infra.work import tasks
-from infra.work.tasks import Outcome, TaskState
+from infra.jobs import tasks
+from infra.jobs.tasks import Outcome, TaskState
 from shop.sync import SyncRun
 from tests.api.shopfront import Shopfront, Visitor, problem_of
 from tests.support.valkey import Valkey

@@ -9,7 +9,7 @@ import pytest
 
 from accounts import audit
 from infra.db import Database
-from infra.work import queues
+from infra.jobs import queues
 from tests.support.forks import Forks
 from tests.support.processes import free_port
 

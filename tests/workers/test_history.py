@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from structlog.contextvars import bound_contextvars
 
 from infra.db import Database, transact
-from infra.work import tasks
-from infra.work.tasks import Filter, Outcome, TaskState
+from infra.jobs import tasks
+from infra.jobs.tasks import Filter, Outcome, TaskState
 from shop import sync
 from tests.support.fleet import Fleet
 from tests.support.processes import Child, eventually

@@ -3,9 +3,9 @@
 import redis
 
 from infra.db import Database, transact
+from infra.jobs import queues
 from infra.redis import connect
 from infra.sharing.signs import CANARIES, Signs
-from infra.work import queues
 from tests.support.fleet import Fleet
 from tests.support.processes import eventually
 from tests.support.sandbox import Sandbox

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, undefer
 from infra import clock, outbox
 from infra.db import Base, BigId, LongText, Sessions, UtcDateTime, binary_string, transact
 from infra.errors import Conflict, NotFound
+from infra.jobs.task_events import TOPIC, TaskData
 from infra.outbox import Change
-from infra.work.task_events import TOPIC, TaskData
 
 ERROR_LENGTH = 500
 TRACEBACK_LENGTH = 20_000

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra.db import Database, transact
+from infra.jobs import tasks
+from infra.jobs.task_events import TOPIC
+from infra.jobs.tasks import Filter, Outcome, TaskNotFailed, TaskState
 from infra.outbox import Event
-from infra.work import tasks
-from infra.work.task_events import TOPIC
-from infra.work.tasks import Filter, Outcome, TaskNotFailed, TaskState
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 Write = Callable[..., None]

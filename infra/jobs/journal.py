@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from sqlalchemy.orm import Session
 
 from infra.db import Sessions, transact
+from infra.jobs import tasks
+from infra.jobs.tasks import Outcome
 from infra.logs import log
-from infra.work import tasks
-from infra.work.tasks import Outcome
 
 _KEPT_UNWRITTEN = 200
 _TRY_AGAIN_AFTER_S = 5.0
