@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from infra import redis
+from infra.companion import beside
 from infra.db import Database
 from infra.errors import AppError
 from infra.sharing.asking import Asking
@@ -34,7 +35,7 @@ async def make_market(
     desk: Desk, database: Database, valkey: Valkey
 ) -> AsyncIterator[Callable[..., Awaitable[Market]]]:
     """Builds what one API process has; ringing runs the worker's work on the spot."""
-    opened: list[tuple[asyncio.Task[None], redis.AsyncClient]] = []
+    opened = AsyncExitStack()
 
     async def make(
         ring: Callable[[], object] = lambda: drain(desk), *, budget_waits_s: float = 0.0
@@ -42,15 +43,13 @@ async def make_market(
         client = redis.connect_async(valkey.url(2), timeout_s=1)
         others = count_ears(valkey)  # an API that other tests share listens too
         asking = Asking(client, name="market", ring=lambda: void(ring()))
-        opened.append((asyncio.create_task(asking.listen()), client))
+        opened.push_async_callback(client.aclose)
+        await opened.enter_async_context(beside(asking.listen()))
         await asyncio.to_thread(eventually, lambda: count_ears(valkey) > others)
         return Market(asking=asking, reads=database.reads, find_wait_s=lambda: budget_waits_s)
 
-    yield make
-    for listening, client in opened:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
-        await client.aclose()
+    async with opened:
+        yield make
 
 
 @pytest.fixture
