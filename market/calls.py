@@ -31,11 +31,10 @@ from market.upstream import (
 
 T = TypeVar("T")
 
-# A person waits three seconds: what has not been sent by then need not be sent. A schedule comes
-# again soon, and must not keep a thread from people for long.
-PATIENCE_S = {Lane.INTERACTIVE: 2.0, Lane.SCHEDULED: 1.5, Lane.BACKFILL: 0.0}
-# By when an answer must be there to be of use.
+# By when an answer must be there to be of use: a person waits three seconds.
 ANSWER_BY_S = {Lane.INTERACTIVE: 2.8, Lane.SCHEDULED: 5.0, Lane.BACKFILL: 5.0}
+# What has not been sent so long before need not be sent.
+_ON_THE_WAY_S = 0.8
 # A dead server answers a hundred tries no better than two, and each spends the budget.
 _TRIES = 2
 _RETRY_WAIT = wait_random_exponential(multiplier=0.2, max=0.5)
@@ -49,18 +48,18 @@ class Calls:
         self.lane = lane
         self._budget = budget
         self._plan = plan
-        begun_at = time.monotonic()
-        self._send_by = begun_at + PATIENCE_S[lane]
-        self._answer_by = begun_at + ANSWER_BY_S[lane]
+        self._answer_by = time.monotonic() + ANSWER_BY_S[lane]
+        self._send_by = self._answer_by - _ON_THE_WAY_S
 
     def make(self, errand: Errand, call: Callable[[float], T]) -> T:
         """Make one call as soon as the budget allows; `call` is told the seconds it may take.
 
-        What failed on the way there or back is tried once more, as a call of its own.
+        What failed on the way there or back is tried once more, as a call of its own. Only for
+        people it waits for the budget: whoever waits keeps others from the same want.
 
         Raises:
             NoAccess: the plan does not include it, and nobody was asked if that was known.
-            OverBudget: it does not allow it in time.
+            OverBudget: it does not allow it now, or not in time for people.
             RateLimited: the provider thinks otherwise; the budget pauses for everybody.
             RedisDown: nobody knows the budget, so nothing was called.
             UpstreamFailed: what the call itself raises.
@@ -110,8 +109,8 @@ class Calls:
 
     def _spend(self) -> None:
         while wait_s := self._budget.take(self.lane):
-            if time.monotonic() + wait_s > self._send_by:
-                raise OverBudget(retry_after_s=ceil(wait_s))
+            if self.lane is not Lane.INTERACTIVE or time.monotonic() + wait_s > self._send_by:
+                raise OverBudget(wait_s=wait_s)
             time.sleep(wait_s)
 
 

@@ -29,6 +29,8 @@ AT_ONCE = 16
 SCHEDULED_AT_ONCE = 8
 RUN_S = 5.0
 _LOOK_AGAIN_S = 0.05
+# A schedule comes again soon, and must not keep a thread from people for long.
+_SCHEDULE_WAITS_S = 1.5
 
 
 class _Became(Enum):
@@ -91,32 +93,53 @@ def _put_back(desk: Desk, wants: list[str]) -> None:
 
 
 def _serve(desk: Desk, text: str, lane: Lane) -> _Became:
-    """Serve one want, whatever happens."""
+    """Serve one want, whatever happens.
+
+    A schedule waits for the budget without being at the want: people may want the same, and are
+    allowed a call sooner.
+    """
+    ends_at = time.monotonic() + _SCHEDULE_WAITS_S
     try:
-        token = desk.wanted.begin(text)
-        if token is None:
-            return _Became.UNCHANGED  # who is at it will announce it to all
-        try:
-            return _serve_alone(desk, text, lane)
-        finally:
-            desk.wanted.end(text, token)
+        while True:
+            try:
+                return _serve_alone(desk, text, lane)
+            except OverBudget as refused:
+                if time.monotonic() + refused.wait_s > ends_at:
+                    return _Became.PUT_OFF
+                time.sleep(refused.wait_s)
     except RedisDown:
         log.warning("want_not_served", want=text)
         return _Became.UNCHANGED
 
 
 def _serve_alone(desk: Desk, text: str, lane: Lane) -> _Became:
-    settled = desk.wanted.find_outcome(text)
-    if settled is not None:
+    """Serve one want, unless another worker is at it.
+
+    Raises:
+        OverBudget: the schedule may make no call now. That is no fact about the want.
+        RedisDown: nobody can be told what became of it.
+    """
+    token = desk.wanted.begin(text)
+    if token is None:
+        return _Became.UNCHANGED  # who is at it will announce it to all
+    try:
+        settled = desk.wanted.find_outcome(text)
+        if settled is None:
+            return _settle(desk, text, lane)
         desk.wanted.announce(text, settled)
         return _Became.UNCHANGED
+    finally:
+        desk.wanted.end(text, token)
+
+
+def _settle(desk: Desk, text: str, lane: Lane) -> _Became:
     try:
         saved = _refresh(desk, parse_want(text), Calls(desk.budget, desk.plan, lane=lane))
     except RedisDown:
         raise
     except AppError as error:
         if isinstance(error, OverBudget) and lane is not Lane.INTERACTIVE:
-            return _Became.PUT_OFF  # no fact about the want: people who ask may be allowed
+            raise
         log.info("want_failed", want=text, code=error.code)
         desk.wanted.post(text, outcomes.describe(error), life_s=outcomes.life_s(error))
         return _Became.UNCHANGED

@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import ceil
 
 from sqlalchemy.orm import Session
 
@@ -172,7 +171,7 @@ class Reading:
             wait_s = 0.0
         if wait_s <= 0:
             raise MarketTimedOut
-        return describe(OverBudget(retry_after_s=ceil(wait_s)))
+        return describe(OverBudget(wait_s=wait_s))
 
     async def _read_again(self, question: Question) -> Document | None:
         """Read what a refresh has just left; the cache may have been flushed since."""

@@ -1,5 +1,7 @@
 """What can go wrong between us and the provider, in our own words."""
 
+from math import ceil
+
 from infra.errors import NotFound, Transient
 
 
@@ -40,15 +42,16 @@ class RateLimited(UpstreamFailed):
 
 
 class OverBudget(UpstreamFailed):
-    """Our own budget allows no call now."""
+    """Our own budget allows no call now, but may in `wait_s`."""
 
     code = "over_budget"
 
-    def __init__(self, *, retry_after_s: int = 1) -> None:
+    def __init__(self, *, wait_s: float = 1.0) -> None:
         super().__init__(
             "The budget of calls to the market data provider is used up for the moment.",
-            retry_after_s=retry_after_s,
+            retry_after_s=ceil(wait_s),
         )
+        self.wait_s = wait_s
 
 
 class FinnhubUnavailable(UpstreamFailed):

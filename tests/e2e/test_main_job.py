@@ -107,11 +107,20 @@ def entries_of(client: Any, subject: str) -> list[str]:
     return [fields["type"] for _, fields in entries if fields["subject"] == subject]
 
 
+def ask_market(run: WholeRun, path: str, **query: str) -> Any:
+    """Ask as callers are told to: again after a 503, in the first minute's narrow budget."""
+    with run.http() as http:
+        eventually(
+            lambda: http.get(path, params=query).status_code != httpx.codes.SERVICE_UNAVAILABLE
+        )
+    return run.get(path, **query)
+
+
 def test_quote_has_the_keys_of_the_source_and_is_seen_live(run: WholeRun) -> None:
     with EventStream(
         run.url("api"), topics="market.quotes", last_event_id="market.quotes:1-0"
     ) as stream:
-        quote = run.get("/market/quote", symbol="AAPL")
+        quote = ask_market(run, "/market/quote", symbol="AAPL")
         event = next(event for event in stream.events() if event.type == "quote.updated")
 
     assert quote.keys() >= QUOTE_KEYS
@@ -129,7 +138,7 @@ def test_quote_has_the_keys_of_the_source_and_is_seen_live(run: WholeRun) -> Non
     ],
 )
 def test_market_answers(run: WholeRun, path: str, query: dict[str, str]) -> None:
-    assert run.get(path, **query)
+    assert ask_market(run, path, **query)
 
 
 def test_payments_can_be_rung_by_hand(run: WholeRun) -> None:

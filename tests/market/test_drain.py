@@ -17,7 +17,7 @@ from market.refresh import Desk
 from market.sessions import Session as TradingSession
 from market.symbols import SymbolClass
 from tests.support.figures import make_figures
-from tests.support.processes import free_port
+from tests.support.processes import eventually, free_port
 from tests.support.sandbox import Sandbox
 from tests.support.valkey import Valkey
 
@@ -171,6 +171,25 @@ def test_a_schedule_that_is_refused_leaves_no_word_for_people(
     assert done.served == 3
     assert outcomes.count(None) == 2
     assert len(put_back) == 2
+
+
+def test_people_do_not_wait_for_a_schedule_that_waits_for_the_same(
+    make_desk: Callable[..., Desk], database: Database, valkey: Valkey
+) -> None:
+    desk = make_desk(database, per_minute=60, per_second=30)
+    desk.budget.take(Lane.INTERACTIVE)
+    want(desk, "quote AAPL", lane=Lane.SCHEDULED)
+
+    with ThreadPoolExecutor(1) as pool, valkey.client(2) as client:
+        drained = pool.submit(drain, desk)
+        eventually(lambda: client.scard("market:wanted:scheduled") == 0)
+        want(desk, "quote AAPL")
+        drained.result()
+
+    assert desk.wanted.find_outcome("quote AAPL") == {"code": "ok"}
+    assert desk.budget.look().granted == {
+        Lane.INTERACTIVE: 2, Lane.SCHEDULED: 0, Lane.BACKFILL: 0
+    }  # fmt: skip
 
 
 def test_a_company_is_stored_and_published(desk: Desk, database: Database) -> None:
