@@ -20,7 +20,8 @@ from structlog.contextvars import bind_contextvars, clear_contextvars, unbind_co
 from infra import trace
 from infra.db import SERVER_ERRORS
 from infra.errors import Transient
-from infra.jobs import in_hand, tasks
+from infra.jobs import in_hand, left_behind
+from infra.jobs.hold import Hold
 from infra.jobs.in_hand import Thing
 from infra.jobs.tasks import Outcome, TaskState
 from infra.logs import log
@@ -44,6 +45,7 @@ class _Run:
     began_s: float = field(default_factory=time.monotonic)
     things: list[Thing] = field(default_factory=list)
     token: str = field(default_factory=lambda: token_hex(8))
+    hold: Hold | None = None
 
     @property
     def took_s(self) -> float:
@@ -102,10 +104,10 @@ def _lose_what_was_left(**_kwargs: object) -> None:
     All that this process has taken up is younger than itself.
     """
     try:
-        lost = tasks.lose_overdue(
+        lost = left_behind.lose_of(
             deps.database().sessions,
+            _worker or "",
             older_than=timedelta(seconds=time.monotonic() - _began_s),
-            worker=_worker or "",
         )
     except (Transient, *SERVER_ERRORS) as error:
         log.warning("tasks_left_not_ended", error=type(error).__name__)  # `tasks.tidy` does it
@@ -145,6 +147,8 @@ def _take_up(things: Sequence[Thing]) -> None:
     _run.things.extend(things)
     numbers = range(first, len(_run.things) + 1)
     deps.journal().write(*(_run.outcome(TaskState.RUNNING, n) for n in numbers))
+    if _run.hold is None:
+        _run.hold = Hold(deps.database().sessions, _run.token)
 
 
 def _succeed(**_kwargs: object) -> None:
@@ -198,6 +202,8 @@ def _fail(
 
 def _end(**_kwargs: object) -> None:
     global _run  # noqa: PLW0603 - as above
+    if _run is not None and _run.hold is not None:
+        _run.hold.let_go()
     _run = None
     in_hand.listen(None)
     clear_contextvars()

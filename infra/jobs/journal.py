@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy.orm import Session
 
 from infra.db import Sessions, transact
-from infra.jobs import tasks
+from infra.jobs import left_behind, tasks
 from infra.jobs.tasks import Outcome
 from infra.logs import log
 
@@ -34,10 +34,10 @@ class Journal:
 
         def lose(session: Session) -> None:
             text = outcome.error or ""
-            if tasks.lose(session, task_id=outcome.task_id, error=text):
+            if left_behind.lose(session, task_id=outcome.task_id, error=text):
                 return
             # A child that is killed may be told of twice: as lost, and as out of time.
-            if not tasks.is_known_failed(session, outcome.task_id):
+            if not left_behind.is_known_failed(session, outcome.task_id):
                 tasks.record(session, outcome)
 
         self._unwritten.append(lose)

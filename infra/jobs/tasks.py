@@ -76,7 +76,7 @@ class TaskRun(Base):
     version: Mapped[int] = mapped_column(sa.BigInteger)
 
 
-_IN_HAND = (TaskRun.state == TaskState.RUNNING, TaskRun.ended_at.is_(None))
+IN_HAND = (TaskRun.state == TaskState.RUNNING, TaskRun.ended_at.is_(None))
 
 
 class TaskNotFound(NotFound):
@@ -146,59 +146,11 @@ def record(session: Session, outcome: Outcome, *, now: datetime | None = None) -
     _write(session, known, outcome, at=at)
 
 
-def lose(session: Session, *, task_id: str, error: str, now: datetime | None = None) -> int:
-    """Fail what a task had in hand when its process was killed; return how many things."""
-    at = now or clock.now(session)
-    lost = session.scalars(
-        sa.select(TaskRun).where(TaskRun.task_id == task_id, *_IN_HAND).with_for_update()
-    ).all()
-    for run in lost:
-        run.error = error[:ERROR_LENGTH]
-        _end(run, at=at)
-        _tell(session, run, TaskState.FAILED)
-    return len(lost)
-
-
-def is_known_failed(session: Session, task_id: str) -> bool:
-    """Tell whether a failure of this task has been written down."""
-    known = sa.select(TaskRun.id).where(
-        TaskRun.task_id == task_id, TaskRun.state == TaskState.FAILED
-    )
-    return session.scalar(known.limit(1)) is not None
-
-
-def lose_overdue(
-    sessions: Sessions,
-    *,
-    older_than: timedelta,
-    worker: str | None = None,
-    now: datetime | None = None,
-) -> int:
-    """Fail what was taken up longer ago than `older_than`, by one worker or by any.
-
-    It is for when the process that had it in hand cannot be alive any more. Should it be, the row
-    is `done` after all when the work is.
-    """
-
-    def find(session: Session) -> list[str]:
-        at = now or clock.now(session)
-        query = sa.select(TaskRun.task_id).where(*_IN_HAND, TaskRun.seen_at < at - older_than)
-        if worker is not None:
-            query = query.where(TaskRun.worker == worker)
-        return list(session.scalars(query.limit(PRUNE_BATCH)))
-
-    lost = 0
-    for task_id in sorted(set(transact(sessions, find))):
-        lost += transact(
-            sessions,
-            lambda session: lose(
-                session,
-                task_id=task_id,  # noqa: B023 - runs at once
-                error="WorkerLost: the worker ended while it was at work",
-                now=now,
-            ),
-        )
-    return lost
+def fail(session: Session, run: TaskRun, error: str, *, at: datetime) -> None:
+    """Write that what was in hand did not work out, and tell subscribers."""
+    run.error = error[:ERROR_LENGTH]
+    _end(run, at=at)
+    _tell(session, run, TaskState.FAILED)
 
 
 def retry(session: Session, run_id: int, *, now: datetime | None = None) -> bool:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import redis
@@ -25,8 +26,11 @@ from workers import retries
 
 LIMITED = """
 import sys
+from functools import partial
+from workers import tasks
 from workers.products import sync_products
 sync_products.time_limit, sync_products.soft_time_limit = 8, 6
+tasks.Hold = partial(tasks.Hold, every_s=0.2)
 from celery.__main__ import main
 sys.argv[0] = "celery"
 main()
@@ -40,7 +44,7 @@ def bell(name: str, **headers: int) -> str:
 
 
 def limited_worker(fleet: Fleet) -> Child:
-    """Start a worker that gives a sync six seconds, eight at most, and not four minutes."""
+    """Start a worker that gives a sync six seconds, eight at most, and speaks up more often."""
     arguments = ["-A", "workers.app", "worker", "-Q", "products,payments", "-c", "1"]
     return fleet.run("limited", ["-c", LIMITED, *arguments, "--without-mingle"])
 
@@ -60,13 +64,13 @@ def detail(database: Database, run_id: int) -> dict[str, Any]:
         return tasks.get(session, run_id)
 
 
-def left_by_one_killed(database: Database, *, worker: str) -> None:
+def left_by_one_killed(database: Database, task_id: str, *, worker: str) -> None:
     """Write what a worker that was killed as a whole leaves behind."""
     left = Outcome(
-        "killed", "run", "products.sync", "products", TaskState.RUNNING, n=1,
+        task_id, task_id, "products.sync", "products", TaskState.RUNNING, n=1,
         worker=f"{worker}@{socket.gethostname()}",
     )  # fmt: skip
-    before = datetime.now(UTC) - timedelta(minutes=1)
+    before = datetime.now(UTC) - timedelta(minutes=2)
     transact(database.sessions, lambda session: tasks.record(session, left, now=before))
 
 
@@ -90,10 +94,15 @@ def without_table(database: Database, name: str) -> Iterator[None]:
 def test_syncs_that_were_asked_for_are_written_down_and_a_failed_one_is_asked_for_anew(
     fleet: Fleet, broker: "redis.Redis", database: Database, sandbox: Sandbox
 ) -> None:
-    left_by_one_killed(database, worker="worker1-products")
-    fleet.worker(("products",), concurrency=1)
-    (left,) = eventually(lambda: listed(database, state=TaskState.FAILED), timeout_s=60)
-    transact(database.sessions, lambda session: tasks.retry(session, left["id"]))
+    left_by_one_killed(database, "of-its-name", worker="worker1-products-events")
+    left_by_one_killed(database, "of-another-name", worker="worker-gone")
+    fleet.worker(("products", "events"), concurrency=1)
+    eventually(lambda: listed(database, state=TaskState.FAILED), timeout_s=60)
+    broker.lpush("events", bell("tasks.tidy"))
+    eventually(lambda: len(listed(database, state=TaskState.FAILED)) > 1)
+    left = listed(database)
+    for row in left:
+        transact(database.sessions, partial(tasks.retry, run_id=row["id"]))
     sandbox.fault("feed", "http_500", times=1)
     first = ask_for_sync(database)
     broker.lpush("products", bell("products.sync"))
@@ -108,12 +117,15 @@ def test_syncs_that_were_asked_for_are_written_down_and_a_failed_one_is_asked_fo
     assert (failed["name"], failed["queue"], failed["tries"]) == ("products.sync", "products", 1)
     assert failed["arguments"] == {"sync_id": first, "dry_run": False}
     assert failed["request_id"] == "asked-by-me"
-    assert failed["worker"].startswith("worker1-products@")
+    assert failed["worker"].startswith("worker1-products-events@")
     assert "feed" in failed["error"].lower()
     assert done["arguments"]["sync_id"] > first
     assert {row["state"] for row in listed(database)} == {"retried", "done"}
-    assert len(listed(database)) == 3
-    assert (left["task_id"], left["error"].split(":")[0]) == ("killed", "WorkerLost")
+    assert len(listed(database)) == 4
+    assert {(row["task_id"], row["error"].split(":")[0]) for row in left} == {
+        ("of-its-name", "WorkerLost"),
+        ("of-another-name", "WorkerLost"),
+    }
 
 
 def test_what_fails_or_is_killed_leaves_a_row_and_work_goes_on_without_its_history(
@@ -132,6 +144,7 @@ def test_what_fails_or_is_killed_leaves_a_row_and_work_goes_on_without_its_histo
     hanging = ask_for_sync(database)
     broker.lpush("products", bell("products.sync"))
     eventually(lambda: sandbox.struck("feed", "hang"))
+    eventually(lambda: speaks_up(database))
     os.kill(worker.children()[0], signal.SIGKILL)
     killed = one(database, TaskState.FAILED)
     sandbox.fault("feed", "hang", times=1)
@@ -161,6 +174,13 @@ def test_what_fails_or_is_killed_leaves_a_row_and_work_goes_on_without_its_histo
     assert later in {row["arguments"]["sync_id"] for row in written}
     assert "task_history_not_written" in worker.log()
     assert worker.is_running
+
+
+def speaks_up(database: Database) -> bool:
+    """Tell whether the one who has something in hand has said so since he took it up."""
+    (running,) = listed(database, state=TaskState.RUNNING)
+    later = running["started_at"] + timedelta(milliseconds=100)
+    return bool(listed(database, state=TaskState.RUNNING, since=later))
 
 
 def let_lease_end(database: Database) -> None:

@@ -10,10 +10,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra.db import Database, transact
-from infra.jobs import tasks
+from infra.jobs import left_behind, tasks
+from infra.jobs.hold import Hold
 from infra.jobs.task_events import TOPIC
 from infra.jobs.tasks import Filter, Outcome, TaskNotFailed, TaskState
 from infra.outbox import Event
+from tests.support.processes import eventually
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 Write = Callable[..., None]
@@ -21,12 +23,12 @@ Write = Callable[..., None]
 
 @pytest.fixture
 def write(each_database: Database) -> Write:
-    def at_noon(state: TaskState, **told: Any) -> None:
+    def write_down(state: TaskState, *, at: datetime = NOON, **told: Any) -> None:
         named = {"task_id": "a", "run": told.get("task_id", "a"), "name": "x.run", "queue": "q"}
         outcome = Outcome(**{**named, **told}, state=state)
-        transact(each_database.sessions, lambda session: tasks.record(session, outcome, now=NOON))
+        transact(each_database.sessions, lambda session: tasks.record(session, outcome, now=at))
 
-    return at_noon
+    return write_down
 
 
 def listed(database: Database, **wanted: Any) -> list[dict[str, Any]]:
@@ -108,7 +110,8 @@ def test_what_a_killed_process_had_in_hand_fails(each_database: Database, write:
     write(TaskState.RUNNING, n=2)
 
     lost = transact(
-        each_database.sessions, lambda session: tasks.lose(session, task_id="a", error="Killed: 9")
+        each_database.sessions,
+        lambda session: left_behind.lose(session, task_id="a", error="Killed: 9"),
     )
 
     assert lost == 1
@@ -122,8 +125,8 @@ def test_what_nobody_comes_back_to_is_lost(each_database: Database, write: Write
     write(TaskState.RUNNING, n=1)
     limit = timedelta(minutes=15)
 
-    early = tasks.lose_overdue(each_database.sessions, older_than=limit, now=NOON + limit)
-    late = tasks.lose_overdue(
+    early = left_behind.lose_overdue(each_database.sessions, older_than=limit, now=NOON + limit)
+    late = left_behind.lose_overdue(
         each_database.sessions, older_than=limit, now=NOON + limit + timedelta(seconds=1)
     )
 
@@ -141,13 +144,42 @@ def test_worker_that_starts_anew_loses_only_what_it_had_in_hand(
     write(TaskState.RUNNING, task_id="e", n=1, worker="other@here", same_as="refunds/7")
     at = NOON + timedelta(minutes=1)
 
-    lost = tasks.lose_overdue(
-        each_database.sessions, older_than=timedelta(seconds=59), worker="one@here", now=at
+    lost = left_behind.lose_of(
+        each_database.sessions, "one@here", older_than=timedelta(seconds=59), now=at
     )
 
     (failed,) = listed(each_database, state=TaskState.FAILED)
     assert (lost, failed["task_id"], failed["ended_at"]) == (1, "a", at)
-    assert tasks.lose_overdue(each_database.sessions, older_than=timedelta(), now=at) == 2
+    assert left_behind.lose_overdue(each_database.sessions, older_than=timedelta(), now=at) == 2
+
+
+def test_only_who_is_gone_and_silent_loses_what_was_in_hand(
+    each_database: Database, write: Write
+) -> None:
+    for task_id, worker in (("a", "gone@here"), ("b", "living@here"), ("c", "cut-off@here")):
+        write(TaskState.RUNNING, task_id=task_id, n=1, worker=worker)
+    write(TaskState.RUNNING, task_id="d", n=1, worker="gone@here", put_down=True)
+    write(TaskState.RUNNING, task_id="e", n=1)
+    at, sessions = NOON + timedelta(seconds=61), each_database.sessions
+    speaks_at = NOON + timedelta(seconds=30)
+    transact(sessions, lambda session: left_behind.keep(session, "c", now=speaks_at))
+
+    lost = left_behind.lose_of_the_gone(sessions, living=["living@here"], now=at)
+
+    (failed,) = listed(each_database, state=TaskState.FAILED)
+    assert (lost, failed["task_id"], failed["worker"]) == (1, "a", "gone@here")
+    assert left_behind.lose_of_the_gone(sessions, living=[], now=at + timedelta(minutes=1)) == 2
+
+
+def test_process_speaks_up_for_what_it_has_in_hand(each_database: Database, write: Write) -> None:
+    write(TaskState.RUNNING, n=1, worker="one@here", at=NOON - timedelta(days=9999))
+    hold = Hold(each_database.sessions, "a", every_s=0.01)
+    try:
+        eventually(lambda: listed(each_database, since=NOON - timedelta(days=99)))
+    finally:
+        hold.let_go()
+
+    assert left_behind.lose_of_the_gone(each_database.sessions, living=[]) == 0
 
 
 def test_history_is_kept_as_long_as_it_is_to_be_kept(each_database: Database, write: Write) -> None:
