@@ -2,13 +2,13 @@
 
 import json
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from cli.running import with_gateway_of_run
 from infra.errors import Invalid
-from infra.settings import Settings, load_settings
+from infra.settings import load_settings
 
 payments = typer.Typer(help="Look after the money.", no_args_is_help=True)
 _DIFFERS = 1
@@ -38,7 +38,7 @@ def reconcile(
     from shop.gateways.choice import open_gateway  # noqa: PLC0415
 
     wanted = _day(day)
-    settings = _with_running_gateway(load_settings())
+    settings = with_gateway_of_run(load_settings())
     database, gateway = open_database(settings.database), open_gateway(settings)
     logs.configure(settings, service="cli")
     with Console(stderr=True).status(f"Comparing {wanted} with the gateway {gateway.name} ..."):
@@ -54,15 +54,6 @@ def _day(text: str) -> date:
         return date.fromisoformat(text) if text else datetime.now(UTC).date()
     except ValueError:
         raise NotADay(text) from None
-
-
-def _with_running_gateway(settings: Settings) -> Settings:
-    """Use the stand-in of a run over the same data folder where no gateway is configured."""
-    told = Path(settings.data_dir) / "run.json"
-    if settings.payment_gateway != "sandbox" or settings.gateway_url or not told.exists():
-        return settings
-    gateway = json.loads(told.read_bytes()).get("services", {}).get("gateway", {})
-    return settings.model_copy(update={"gateway_url": gateway.get("url")})
 
 
 def _told(report: dict[str, Any]) -> str:

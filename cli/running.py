@@ -19,13 +19,26 @@ def settings_of_run() -> Settings:
     return settings
 
 
+def with_gateway_of_run(settings: Settings) -> Settings:
+    """Use the stand-in of a run over the same data folder where no gateway is configured."""
+    if settings.payment_gateway != "sandbox" or settings.gateway_url:
+        return settings
+    return settings.model_copy(update={"gateway_url": _url_of("gateway", settings)})
+
+
 def _find() -> Settings:
     settings = load_settings()
-    told = settings.data_dir / "run.json"
-    if not settings.uses_embedded_redis or not told.exists():
+    if not settings.uses_embedded_redis:
         return settings
-    services = json.loads(told.read_bytes()).get("services", {})
-    found = services.get("redis", {}).get("url")
-    if found:
+    if found := _url_of("redis", settings):
         os.environ["BROKER_URL"] = found
     return load_settings()
+
+
+def _url_of(service: str, settings: Settings) -> str | None:
+    told = settings.data_dir / "run.json"
+    if not told.exists():
+        return None
+    services = json.loads(told.read_bytes()).get("services", {})
+    url: str | None = services.get(service, {}).get("url")
+    return url

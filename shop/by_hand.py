@@ -1,165 +1,174 @@
-"""What no run can find out, settled by a person who has: charges and refunds held for one.
+"""Charges in doubt, settled by a person who has looked at the gateway's own books.
 
-The gateway stays the judge as long as it can be asked. What a person says is written as the
-gateway's answer would be, by the same code, and kept with its reason among the order's calls.
+Take, ask, write: the charge is taken under a lease, so that no worker sends anything meanwhile; the
+gateway is asked; then what the person says is written as the gateway's answer would be, by the same
+code, and kept among the order's calls with who said it and why.
 """
 
 import time
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from infra import clock, outbox
-from infra.db import Row
-from infra.errors import Conflict, NotFound
-from shop import gateway_calls, locks, outcomes, payments, repayments
-from shop.gateway_calls import CallLog, Operation
+from infra import clock
+from infra.db import Row, transact
+from infra.errors import Conflict
+from shop import gateway_calls, locks, outcomes
+from shop.claiming import LEASE
+from shop.decisions import BeingAsked, Desk, Found, IdTaken, NotInDoubt, NotMade, check_rest
+from shop.gateway_calls import Operation
 from shop.gateways.protocol import ChargeRequest, Succeeded
 from shop.locks import LockedOrder
 from shop.outcomes import Claim
 from shop.payments import Attempt, AttemptState, Payment
 from shop.refunds import Refund, RefundState
 
-
-class NotHeld(Conflict):
-    """Nothing about it waits for a person."""
-
-    code = "not_held"
-
-    def __init__(self, what: str, number: int) -> None:
-        super().__init__(
-            f"Nothing about {what} {number} waits for a person: see `tradepost payments held`."
-        )
-
-
-class IdTaken(Conflict):
-    """The gateway's id belongs to another charge of ours."""
-
-    code = "id_taken"
-
-    def __init__(self, gateway_id: str) -> None:
-        super().__init__(f"{gateway_id} is the charge of another order.")
-
-
-class RefundNotFound(NotFound):
-    """No such refund."""
-
-    code = "refund_not_found"
-
-    def __init__(self, refund_id: int) -> None:
-        super().__init__(f"There is no refund {refund_id}.", refund_id=refund_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A person has found it at the gateway, under this id."""
-
-    gateway_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotMade:
-    """A person has made sure that it never was, and never will be."""
-
-    reason: str
+# A charge that a person says was never made is looked for once more; by then a late one shows.
+LOOK_AFTER = timedelta(hours=1)
+_IN_DOUBT = (AttemptState.UNKNOWN, AttemptState.NEEDS_HUMAN)
 
 
 def ask_again(session: Session, order_id: int, *, now: datetime | None = None) -> None:
-    """Have the gateway asked once more about all of an order that is held.
+    """Have the gateway asked now about all of an order that is in doubt.
 
     Raises:
         OrderNotFound: there is no such order.
-        NotHeld: nothing of it waits for a person.
+        NotInDoubt: there is nothing to ask.
     """
     at, locked = now or clock.now(session), locks.lock_in_doubt(session, order_id)
-    doubtful = _held_refunds(session, Refund.order_id == order_id)
+    doubtful = session.scalars(
+        sa.select(Refund)
+        .where(Refund.order_id == order_id, Refund.state == RefundState.UNKNOWN)
+        .order_by(Refund.id)
+        .with_for_update()
+    ).all()
     for refund in doubtful:
         refund.due_at = at
-    if _is_held(locked):
-        _write_payment(session, locked, due_at=at, tries=0)
+    if _find_doubt(locked) is not None:
+        _write_payment(session, order_id, due_at=at, tries=0)
     elif not doubtful:
-        raise NotHeld("order", order_id)
+        raise NotInDoubt("order", order_id)
 
 
 def settle_charge(
-    session: Session,
+    desk: Desk,
     order_id: int,
-    answer: Found | NotMade,
+    decision: Found | NotMade,
     *,
     fulfilment_delay: timedelta = timedelta(0),
     now: datetime | None = None,
 ) -> None:
-    """Write whether an order's charge was made, as a person found out.
+    """Write whether an order's charge was made, as a person found out and the gateway confirms.
 
     Raises:
         OrderNotFound: there is no such order.
-        NotHeld: its charge does not wait for a person.
+        NotInDoubt, BeingAsked, TooFresh: there is nothing to decide, or not yet.
+        GatewayDisagrees, NotConfirmed: the gateway does not say so.
         IdTaken: another order was charged so.
     """
+    token = str(uuid.uuid4())
+
+    def take(session: Session) -> Claim:
+        return _take(session, order_id, decision, token=token, now=now)
+
+    def let_go(session: Session) -> None:
+        _let_go(session, claim, token=token, now=now)
+
+    def write(session: Session) -> None:
+        at = now or clock.now(session)
+        if isinstance(decision, NotMade):
+            _give_up(session, claim, decision, token=token, at=at)
+        else:
+            _book(session, claim, decision, token=token, delay=fulfilment_delay, at=at)
+
+    claim = transact(desk.sessions, take)
+    try:
+        _ask(desk, claim, decision)
+    except Conflict:
+        transact(desk.sessions, let_go)
+        raise
+    transact(desk.audited, write)
+
+
+def _ask(desk: Desk, claim: Claim, decision: Found | NotMade) -> None:
+    key = claim.request.key
+    seen_id = decision.gateway_id if isinstance(decision, Found) else claim.charge_id
+    said = desk.ask(
+        claim.log,
+        Operation.FIND_CHARGE,
+        key,
+        of=claim.payment["gateway"],
+        look=lambda gateway: gateway.find_charge(claim.request, charge_id=seen_id),
+    )
+    desk.confirm(key, decision, said)
+    claim.log.add(Operation.BY_HAND, key, decision, began_s=time.monotonic())
+
+
+def _take(
+    session: Session,
+    order_id: int,
+    decision: Found | NotMade,
+    *,
+    token: str,
+    now: datetime | None,
+) -> Claim:
     at, locked = now or clock.now(session), locks.lock_in_doubt(session, order_id)
-    attempt = locked.live_attempt
-    if attempt is None or not _is_held(locked):
-        raise NotHeld("order", order_id)
-    claim, token = _claim_of(locked, attempt), str(uuid.uuid4())
-    claim.log.add(Operation.BY_HAND, claim.request.key, answer, began_s=time.monotonic())
-    if isinstance(answer, NotMade):
-        gateway_calls.record(session, [(order_id, claim.log)], at=at)
-        outcomes.give_up(session, claim, answer.reason, at=at)
-        return
-    if _is_taken(session, locked, answer.gateway_id):
-        raise IdTaken(answer.gateway_id)
-    _write_payment(session, locked, lease_token=token)
-    outcomes.settle(
-        session,
-        [(claim, Succeeded(answer.gateway_id))],
-        token=token,
-        fulfilment_delay=fulfilment_delay,
-        now=at,
+    attempt, lease_until = _find_doubt(locked), locked.payment["lease_until"]
+    if attempt is None:
+        raise NotInDoubt("order", order_id)
+    if lease_until is not None and lease_until > at:
+        raise BeingAsked("order", order_id)
+    if isinstance(decision, NotMade):
+        sent_at = gateway_calls.last_sent_at(session, order_id, key=attempt["key"])
+        check_rest(attempt["key"], sent_at=sent_at or attempt["first_sent_at"], at=at)
+    elif _is_taken(session, locked, decision.gateway_id):
+        raise IdTaken(decision.gateway_id)
+    _write_payment(session, order_id, lease_token=token, lease_until=at + LEASE)
+    return Claim(
+        payment=locked.payment,
+        request=ChargeRequest.from_document(orjson.loads(attempt["request"])),
+        first_sent_at=attempt["first_sent_at"] or attempt["created_at"],
+        charge_id=attempt["charge_id"],
     )
 
 
-def settle_refund(
-    session: Session, refund_id: int, answer: Found | NotMade, *, now: datetime | None = None
-) -> None:
-    """Write whether a refund was made, as a person found out.
-
-    Raises:
-        RefundNotFound: there is no such refund.
-        NotHeld: it does not wait for a person.
-    """
-    order_id = session.scalar(sa.select(Refund.order_id).where(Refund.id == refund_id))
-    if order_id is None:
-        raise RefundNotFound(refund_id)
+def _let_go(session: Session, claim: Claim, *, token: str, now: datetime | None) -> None:
     at = now or clock.now(session)
-    payments.lock(session, [order_id])
-    refund = next(iter(_held_refunds(session, Refund.id == refund_id)), None)
-    if refund is None:
-        raise NotHeld("refund", refund_id)
-    calls = CallLog()
-    calls.add(Operation.BY_HAND, refund.key, answer, began_s=time.monotonic())
-    gateway_calls.record(session, [(order_id, calls)], at=at)
-    refund.updated_at = at
-    if isinstance(answer, Found):
-        changes = repayments.book(session, refund, answer.gateway_id, at=at)
-        repayments.take_back(session, [refund])
-    else:
-        changes = repayments.fail(refund, answer.reason)
-    outbox.record(session, [*changes, *repayments.go_on(session, [order_id], at=at)])
+    gateway_calls.record(session, [(claim.order_id, claim.log)], at=at)
+    if _is_ours(session, claim, token):
+        _write_payment(session, claim.order_id, lease_token=None, lease_until=None)
 
 
-def _is_held(locked: LockedOrder) -> bool:
+def _book(
+    session: Session, claim: Claim, found: Found, *, token: str, delay: timedelta, at: datetime
+) -> None:
+    charged = [(claim, Succeeded(found.gateway_id))]
+    if not outcomes.settle(session, charged, token=token, fulfilment_delay=delay, now=at):
+        raise BeingAsked("order", claim.order_id)
+
+
+def _give_up(
+    session: Session, claim: Claim, not_made: NotMade, *, token: str, at: datetime
+) -> None:
+    if not _is_ours(session, claim, token):
+        raise BeingAsked("order", claim.order_id)
+    gateway_calls.record(session, [(claim.order_id, claim.log)], at=at)
+    outcomes.give_up(session, claim, not_made.why, at=at)
+    _write_payment(session, claim.order_id, due_at=at + LOOK_AFTER)
+
+
+def _is_ours(session: Session, claim: Claim, token: str) -> bool:
+    """Lock the payment and tell whether its lease is still this decision's."""
+    holder = sa.select(Payment.lease_token).where(Payment.id == claim.payment_id)
+    return session.scalar(holder.with_for_update()) == token
+
+
+def _find_doubt(locked: LockedOrder) -> Row | None:
     attempt = locked.live_attempt
-    return (
-        attempt is not None
-        and attempt["state"] == AttemptState.NEEDS_HUMAN
-        and locked.payment["due_at"] is None
-    )
+    return attempt if attempt is not None and attempt["state"] in _IN_DOUBT else None
 
 
 def _is_taken(session: Session, locked: LockedOrder, charge_id: str) -> bool:
@@ -172,28 +181,10 @@ def _is_taken(session: Session, locked: LockedOrder, charge_id: str) -> bool:
     return session.scalar(others) is not None
 
 
-def _held_refunds(session: Session, mine: sa.ColumnElement[bool]) -> Sequence[Refund]:
-    return session.scalars(
-        sa.select(Refund)
-        .where(mine, Refund.state == RefundState.UNKNOWN, Refund.due_at.is_(None))
-        .order_by(Refund.id)
-        .with_for_update()
-    ).all()
-
-
-def _claim_of(locked: LockedOrder, attempt: Row) -> Claim:
-    return Claim(
-        payment=locked.payment,
-        request=ChargeRequest.from_document(orjson.loads(attempt["request"])),
-        first_sent_at=attempt["first_sent_at"] or attempt["created_at"],
-        charge_id=attempt["charge_id"],
-    )
-
-
-def _write_payment(session: Session, locked: LockedOrder, **values: object) -> None:
+def _write_payment(session: Session, order_id: int, **values: object) -> None:
     session.execute(
         sa.update(Payment)
-        .where(Payment.id == locked.payment["id"])
+        .where(Payment.order_id == order_id)
         .values(**values)
         .execution_options(synchronize_session=False)
     )

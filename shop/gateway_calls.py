@@ -103,6 +103,21 @@ def record(session: Session, logs: Iterable[tuple[int, CallLog]], *, at: datetim
     insert_rows(session, table_of(GatewayCall), _without_repeats(session, rows))
 
 
+def last_sent_at(session: Session, order_id: int, *, key: str) -> datetime | None:
+    """Tell when a charge or a refund was last sent, as far as it is written down."""
+    sent = (
+        sa.select(GatewayCall.started_at)
+        .where(
+            GatewayCall.order_id == order_id,
+            GatewayCall.key == key,
+            GatewayCall.operation.in_([Operation.CHARGE, Operation.REFUND]),
+        )
+        .order_by(GatewayCall.id.desc())
+        .limit(1)
+    )
+    return session.scalar(sent)
+
+
 def _without_repeats(session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     unsent = {row["order_id"] for row in rows if row["outcome"] == _UNSENT}
     if not unsent:

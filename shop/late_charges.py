@@ -5,7 +5,7 @@ gateway's search has caught up. Its payment is then due once more, and the gatew
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -14,12 +14,20 @@ from infra.db import Row
 from infra.logs import log
 from infra.outbox import Change
 from shop import ledger, orders, payments, refunds, stock
-from shop.gateways.protocol import Succeeded
+from shop.gateways.protocol import Succeeded, Unknown
 from shop.ledger import Movement
 from shop.orders import Order, OrderStatus
 from shop.payments import Attempt, AttemptState, Payment, PaymentState
 
 _ENDED_UNPAID = (OrderStatus.EXPIRED, OrderStatus.CANCELLED, OrderStatus.PAYMENT_FAILED)
+# How long a look without a clear answer is followed by another; then only the gateway can tell us.
+_ASK_AGAIN_AFTER = (
+    timedelta(seconds=30),
+    timedelta(minutes=2),
+    timedelta(minutes=10),
+    timedelta(hours=1),
+    timedelta(hours=6),
+)
 
 
 def find_doubtful(session: Session, due: Sequence[Row]) -> dict[int, Row]:
@@ -51,10 +59,28 @@ def settle(
     for payment, key, answer in answered:
         if isinstance(answer, Succeeded):
             changes += _sell_again(session, payment, key, answer.id, fulfil_at=fulfil_at, at=at)
-            continue
-        log.warning("late_charge_not_found", order=payment["order_id"], answer=str(answer))
-        _close(session, payment["id"])
+        elif isinstance(answer, Unknown) and payment["tries"] < len(_ASK_AGAIN_AFTER):
+            _end_look(session, payment, due_at=at + _ASK_AGAIN_AFTER[payment["tries"]])
+        else:
+            log.warning("late_charge_not_found", order=payment["order_id"], answer=str(answer))
+            _end_look(session, payment, due_at=None, tries=0)
     return changes
+
+
+def _end_look(session: Session, payment: Row, *, due_at: datetime | None, **values: object) -> None:
+    """Give the payment back until then; at once if a webhook came while it was ours."""
+    told = Payment.due_at > payment["due_at"]
+    session.execute(
+        sa.update(Payment)
+        .where(Payment.id == payment["id"])
+        .values(
+            due_at=sa.case((told, Payment.due_at), else_=due_at),
+            lease_token=None,
+            lease_until=None,
+            **values,
+        )
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _sell_again(
@@ -72,13 +98,7 @@ def _sell_again(
     movement = Movement(key, order_id, payment["gateway"], amount, currency)
     ledger.record(session, [movement], at=at)
     held = stock.hold_again(session, order_id=order_id)
-    _close(
-        session,
-        payment["id"],
-        fulfil_at=fulfil_at if held else None,
-        version=Payment.version + 1,
-        updated_at=at,
-    )
+    _settle_payment(session, payment["id"], fulfil_at=fulfil_at if held else None, at=at)
     if not held:
         refunds.begin(session, [order_id], reason="paid after its stock was gone", at=at)
     status = OrderStatus.PAID if held else OrderStatus.REFUNDING
@@ -88,17 +108,21 @@ def _sell_again(
     ]
 
 
-def _close(session: Session, payment_id: int, **values: object) -> None:
+def _settle_payment(
+    session: Session, payment_id: int, *, fulfil_at: datetime | None, at: datetime
+) -> None:
     session.execute(
         sa.update(Payment)
         .where(Payment.id == payment_id)
         .values(
             state=PaymentState.SETTLED,
             due_at=None,
+            fulfil_at=fulfil_at,
             lease_token=None,
             lease_until=None,
             tries=0,
-            **values,
+            version=Payment.version + 1,
+            updated_at=at,
         )
         .execution_options(synchronize_session=False)
     )

@@ -37,7 +37,7 @@ def get(session: Session, order_id: int, *, user_id: int | None) -> dict[str, An
     given_back = made.all()
     payment_id = session.scalar(sa.select(Payment.id).where(Payment.order_id == order_id))
     subjects = [f"payments/{payment_id}", *(f"refunds/{refund.id}" for refund in given_back)]
-    recorded = list(_recorded_calls(session, order_id))
+    recorded = list(_recorded_calls(session, order_id, is_buyer=user_id is not None))
     calls = [*recorded, *_first_sends(attempts, _answered(recorded))]
     return {
         "order_id": order_id,
@@ -93,13 +93,15 @@ def _attempt(row: Row) -> dict[str, Any]:
     }
 
 
-def _recorded_calls(session: Session, order_id: int) -> Iterator[dict[str, Any]]:
+def _recorded_calls(session: Session, order_id: int, *, is_buyer: bool) -> Iterator[dict[str, Any]]:
     for row in _rows(session, GatewayCall, GatewayCall.order_id == order_id):
+        # Who decided, and on what grounds, stays in the house.
+        is_ours = is_buyer and row["operation"] == Operation.BY_HAND
         yield {
             "operation": row["operation"],
             "key": row["key"],
             "outcome": row["outcome"],
-            "reason": row["reason"],
+            "reason": None if is_ours else row["reason"],
             "started_at": row["started_at"],
             "duration_ms": row["duration_ms"],
         }
