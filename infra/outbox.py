@@ -4,7 +4,7 @@
 the streams.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -127,17 +127,6 @@ def record(
         for change in sorted(changes, key=lambda change: change.topic)
     ]
     insert_rows(session, table_of(Event), rows)
-
-
-def unnumbered_topics(session: Session, topics: Sequence[str]) -> set[str]:
-    """Tell which topics have committed events without a number; one index probe for each."""
-    probes = [
-        sa.select(sa.literal(topic).label("topic")).where(
-            sa.exists().where(Event.topic == topic, Event.seq.is_(None))
-        )
-        for topic in topics
-    ]
-    return set(session.scalars(sa.union_all(*probes)))
 
 
 def lock_state(session: Session, topic: str) -> StreamState:

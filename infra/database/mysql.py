@@ -63,8 +63,8 @@ class Ids(tuple[int, ...]):
     __slots__ = ()
 
 
-class Cases(dict[int, str]):
-    """Texts by the ids of rows, which stand in a statement as the branches of a CASE."""
+class Cases(dict[int, str | int]):
+    """Texts or numbers by the ids of rows, which stand in a statement as the branches of a CASE."""
 
     __slots__ = ()
 
@@ -117,7 +117,7 @@ class Link(Connection):
             written = (self._write_column(values) for values in obj.columns)
             return f"({'),('.join(map(','.join, zip(*written, strict=True)))})"
         if isinstance(obj, Cases):
-            return " ".join(f"WHEN {id_} THEN {self.escape(text)}" for id_, text in obj.items())
+            return " ".join(f"WHEN {id_} THEN {self.escape(it)}" for id_, it in obj.items())
         write = _WRITERS.get(type(obj))
         return super().escape(obj, mapping) if write is None else write(obj)
 

@@ -5,7 +5,7 @@ each time anew: together longer than driver and server take for a row by its key
 sends is compiled once instead, and goes to the driver with nothing but its values.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,8 @@ class _Plan:
     dialect: Dialect
     text: str
     binds: tuple[tuple[str, Bind | None], ...]
+    # What the compiler has put in of its own, such as the OFFSET that SQLite wants with a LIMIT.
+    fixed: Mapping[str, Any]
 
 
 class Prepared:
@@ -67,6 +69,7 @@ class Prepared:
         plan = self._plan
         if plan is None or plan.dialect is not connection.dialect:
             plan = self._plan = self._compile(connection.dialect)
+        values = {**plan.fixed, **values} if plan.fixed else values
         sent = [values[name] if bind is None else bind(values[name]) for name, bind in plan.binds]
         return send(connection, plan.text, tuple(sent))
 
@@ -74,13 +77,12 @@ class Prepared:
         compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)  # type: ignore[attr-defined] # every statement can be compiled
         assert isinstance(compiled, SQLCompiler)  # noqa: S101 - it is SQL
         assert compiled.positiontup is not None  # noqa: S101 - `open_database` takes care of it
-        binds = {
-            name: compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)
-            for name in compiled.positiontup
-        }
-        return _Plan(
-            dialect, str(compiled), tuple((name, binds[name]) for name in compiled.positiontup)
+        given = [(name, compiled.binds[name]) for name in compiled.positiontup]
+        binds = tuple(
+            (name, bind.type.dialect_impl(dialect).bind_processor(dialect)) for name, bind in given
         )
+        fixed = {name: bind.value for name, bind in given if not bind.required}
+        return _Plan(dialect, str(compiled), binds, fixed)
 
 
 def send(connection: Connection, text: str, values: tuple[Any, ...]) -> Answer:

@@ -69,7 +69,12 @@ def among_given(column: sa.ColumnElement[int], name: str) -> sa.ColumnElement[bo
 
 def chosen(column: sa.ColumnElement[int], texts: Mapping[int, str]) -> sa.ColumnElement[str]:
     """Choose a text by a column of ids, with one value in the statement for all of them."""
-    return _Chosen(column, sa.bindparam("texts", texts, type_=_TextsById(), unique=True))
+    return _Chosen(column, sa.bindparam("texts", texts, type_=_ChoicesById(), unique=True))
+
+
+def chosen_given(column: sa.ColumnElement[int], name: str) -> sa.ColumnElement[str]:
+    """Choose as `chosen` does, also numbers, from what is given by `name` as it is sent."""
+    return _Chosen(column, sa.bindparam(name, type_=_ChoicesById()))
 
 
 class _IdList(TypeDecorator[tuple[int, ...]]):
@@ -84,18 +89,18 @@ class _IdList(TypeDecorator[tuple[int, ...]]):
         return orjson.dumps(ids).decode() if dialect.name == "sqlite" else Ids(ids)
 
 
-class _TextsById(TypeDecorator[Mapping[int, str]]):
-    """Texts by id as one value: the branches of a CASE on MySQL, an object in JSON on SQLite."""
+class _ChoicesById(TypeDecorator[Mapping[int, str | int]]):
+    """Texts or numbers by id as one value: branches of a CASE on MySQL, an object on SQLite."""
 
     impl = sa.String
     cache_ok = True
 
-    def process_bind_param(self, value: Mapping[int, str] | None, dialect: Dialect) -> Any:  # noqa: ANN401 - what each driver takes
-        """Hand the texts to the driver."""
-        texts = value or {}
+    def process_bind_param(self, value: Mapping[int, str | int] | None, dialect: Dialect) -> Any:  # noqa: ANN401 - what each driver takes
+        """Hand them to the driver."""
+        choices = value or {}
         if dialect.name == "sqlite":
-            return orjson.dumps(texts, option=orjson.OPT_NON_STR_KEYS).decode()
-        return Cases(texts)
+            return orjson.dumps(choices, option=orjson.OPT_NON_STR_KEYS).decode()
+        return Cases(choices)
 
 
 class _Among(sa.BinaryExpression[bool]):

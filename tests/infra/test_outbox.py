@@ -153,16 +153,6 @@ def test_nothing_to_record_writes_nothing(each_database: Database) -> None:
     assert numbers(each_database) == {}
 
 
-def test_topics_with_events_that_wait_are_found(each_database: Database) -> None:
-    record(each_database, change("orders/1"), change("payments/1", topic="payments"))
-    number(each_database, "orders")
-
-    with each_database.reads() as session:
-        waiting = outbox.unnumbered_topics(session, ["orders", "payments", "products"])
-
-    assert waiting == {"payments"}
-
-
 def test_events_are_listed_after_a_number_in_order(each_database: Database) -> None:
     record_many(each_database, 4)
     number(each_database)
