@@ -23,7 +23,6 @@ from api import (
     event_history,
     event_tickets,
     events,
-    heap,
     history,
     home,
     market,
@@ -52,7 +51,7 @@ from api.directory import Directory
 from api.guard import RequestGuard
 from api.hygiene import CorsList, SecurityHeaders
 from api.middleware import RequestLog, SlashAlias, StartupSentence
-from infra import logs
+from infra import heap, logs
 from infra.errors import Misconfigured
 from infra.logs import log
 from infra.settings import AuthMode, Settings, load_settings

@@ -5,7 +5,7 @@ import os
 from celery import Celery, signals
 
 import beat_schedule
-from infra import logs
+from infra import heap, logs
 from infra.process import die_with_parent
 from workers import deps, heartbeat, tasks, transport, watch
 
@@ -40,3 +40,10 @@ def _start_child(**_kwargs: object) -> None:
     # and what the parent had open must not be shared across the fork.
     die_with_parent(_PARENT)
     deps.forget()
+    heap.set_aside()
+
+
+@signals.worker_ready.connect
+def _settle_down(**_kwargs: object) -> None:
+    # The parent hands out what the children do: while it looks for garbage, none of them has work.
+    heap.set_aside()
