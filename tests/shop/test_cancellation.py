@@ -168,12 +168,11 @@ def test_a_charge_found_after_the_stock_has_gone_is_given_back(
     assert gateway.given_back() == {f"refund:{order_id}:1:1": 6000}
 
 
-@pytest.mark.parametrize("found", [Missing(), Unknown("timeout")])
 def test_a_charge_that_is_not_found_after_the_end_changes_nothing(
-    shop: Shop, gateway: FakeGateway, found: Missing | Unknown
+    shop: Shop, gateway: FakeGateway
 ) -> None:
     _, order_id = _ended_but_charged(shop, gateway)
-    gateway.find_next(found)
+    gateway.find_next(Missing())
     sent = list(gateway.sent)
 
     shop.look_again(order_id, now=NOON + 3 * HOUR)
@@ -182,6 +181,23 @@ def test_a_charge_that_is_not_found_after_the_end_changes_nothing(
     assert shop.status(order_id) == "cancelled"
     assert shop.payment(order_id).due_at is None
     assert gateway.sent == sent
+
+
+def test_a_look_after_the_end_without_an_answer_is_repeated_for_hours_and_not_for_ever(
+    shop: Shop, gateway: FakeGateway
+) -> None:
+    _, order_id = _ended_but_charged(shop, gateway)
+    began_at = NOON + 3 * HOUR
+    shop.look_again(order_id, now=began_at)
+    looks = []
+
+    while due_at := shop.payment(order_id).due_at:
+        looks.append(due_at - began_at)
+        gateway.find_next(Unknown("timeout"))
+        shop.settle(now=due_at)
+
+    assert looks == [timedelta(minutes=it) for it in (0, 0.5, 2.5, 12.5, 72.5, 432.5)]
+    assert (shop.status(order_id), shop.payment(order_id).tries) == ("cancelled", 0)
 
 
 def test_a_changed_order_is_priced_and_held_anew(shop: Shop, gateway: FakeGateway) -> None:
