@@ -18,11 +18,11 @@ from infra.db import Row, transact
 from infra.errors import Conflict
 from shop import gateway_calls, locks, outcomes
 from shop.claiming import LEASE
+from shop.claims import Claim
 from shop.decisions import BeingAsked, Desk, Found, IdTaken, NotInDoubt, NotMade, check_rest
 from shop.gateway_calls import Operation
 from shop.gateways.protocol import ChargeRequest, Succeeded
 from shop.locks import LockedOrder
-from shop.outcomes import Claim
 from shop.payments import Attempt, AttemptState, Payment
 from shop.refunds import Refund, RefundState
 

@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session
 from infra import clock, outbox
 from infra.database.rows import among, insert_rows, table_of
 from infra.db import Row
-from shop import late_charges, outcomes, payments
+from shop import doubts, late_charges, payments
+from shop.claims import Claim
 from shop.gateways.protocol import ChargeRequest
 from shop.orders import Order, OrderStatus
-from shop.outcomes import Claim
 from shop.payments import Attempt, AttemptState, Payment
 
 LEASE = timedelta(seconds=30)
@@ -142,7 +142,7 @@ def _look_for(payment: Row, attempt: Row, lease: _Lease) -> Claim:
 
 def _hand_to_human(session: Session, payment_ids: list[int], now: datetime) -> None:
     if payment_ids:
-        outbox.record(session, outcomes.hold_for_human(session, payment_ids, at=now))
+        outbox.record(session, doubts.hold_for_human(session, payment_ids, at=now))
 
 
 def _resume(payment: Row, attempt: Row, lease: _Lease) -> Claim:

@@ -142,6 +142,39 @@ def lock(session: Session, order_ids: Sequence[int]) -> None:
     session.execute(mine.order_by(Payment.id).with_for_update())
 
 
+def close(session: Session, payment_ids: Sequence[int], *, at: datetime, **values: object) -> None:
+    """Leave nothing due of payments that are locked, as their next version."""
+    table = table_of(Payment)
+    session.execute(
+        sa.update(table)
+        .where(among(table.c.id, payment_ids))
+        .values(
+            due_at=None,
+            lease_token=None,
+            lease_until=None,
+            tries=0,
+            version=table.c.version + 1,
+            updated_at=at,
+            **values,
+        )
+    )
+
+
+def mark_attempts(
+    session: Session, order_ids: Sequence[int], *, at: datetime, **values: object
+) -> None:
+    """Write what has become known of the live charges of orders, the same of all."""
+    if not order_ids:
+        return
+    table = table_of(Attempt)
+    session.execute(
+        sa.update(table)
+        # Found by a key that does not change with the state, or each row would be looked up twice.
+        .where(among(table.c.order_id, order_ids), table.c.live_order.is_not(None))
+        .values(updated_at=at, **values)
+    )
+
+
 def get(session: Session, payment_id: int, *, user_id: int | None) -> dict[str, Any]:
     """Read a payment as subscribers see it; with a `user_id`, only if it is that person's.
 

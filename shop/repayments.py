@@ -15,7 +15,7 @@ from infra.jobs.in_hand import Thing
 from infra.logs import log
 from infra.outbox import Change
 from infra.parallel import answer_groups
-from shop import gateway_calls, ledger, orders, outcomes, payments, refunds, returns, stock
+from shop import doubts, gateway_calls, ledger, orders, payments, refunds, returns, stock
 from shop.gateway_calls import CallLog, Operation
 from shop.gateways.protocol import (
     Answer,
@@ -37,7 +37,7 @@ BATCH = 50
 MOST_TRIES = 10
 AGAIN_AFTER = timedelta(seconds=5)
 # When a refund in doubt is looked for, counted from the first send; then every 12 hours.
-CHECKS = (AGAIN_AFTER, *outcomes.CHECKS)
+CHECKS = (AGAIN_AFTER, *doubts.CHECKS)
 # Gateways forget keys after about a day; from here on we only look. Their lists of a charge's
 # refunds do not lag, so one that is not there by then was never made.
 SEND_AGAIN_FOR = timedelta(hours=20)
@@ -270,11 +270,11 @@ def _write(
 
 
 def _doubt(refund: Refund, *, first_sent_at: datetime, at: datetime) -> None:
-    if at - first_sent_at >= outcomes.HUMAN_AFTER:
+    if at - first_sent_at >= doubts.HUMAN_AFTER:
         hold_for_human(refund, at=at)
         return
     refund.state = RefundState.UNKNOWN
-    refund.due_at = outcomes.next_check(first_sent_at, at, checks=CHECKS)
+    refund.due_at = doubts.next_check(first_sent_at, at, checks=CHECKS)
 
 
 def _returned(refund: Refund) -> Returned:

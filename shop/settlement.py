@@ -19,6 +19,7 @@ from infra.db import Sessions, transact
 from infra.logs import log
 from infra.parallel import answer_groups
 from shop import claiming, outcomes
+from shop.claims import Answered, Claim
 from shop.gateway_calls import Operation
 from shop.gateways.protocol import (
     Answer,
@@ -29,7 +30,6 @@ from shop.gateways.protocol import (
     Unknown,
     Unlisted,
 )
-from shop.outcomes import Answered, Claim
 
 # What comes later than so after the last claim finds no lease any more.
 DEADLINE_S = 28.0

@@ -33,10 +33,10 @@ from shop import (
     timeline,
 )
 from shop.checkout import Request, Terms
+from shop.claims import Claim
 from shop.gateways.protocol import Answer, Missing, PaymentGateway
 from shop.ledger import Entry
 from shop.movements import Movement, Reason, StockMovement
-from shop.outcomes import Claim
 from shop.payments import Attempt, Payment
 from shop.products import Draft
 from shop.refund_requests import RefundRequest
@@ -158,11 +158,22 @@ class Shop:
         now: datetime = NOON,
     ) -> int:
         """Settle one answer as the holder of a lease; return how many payments that settled."""
+        return self.write_all([claim], answer, token=token, now=now)
+
+    def write_all(
+        self,
+        claims: Sequence[Claim],
+        answer: Answer | Missing,
+        *,
+        token: str = "somebody",
+        now: datetime = NOON,
+    ) -> int:
+        """Settle the same answer to each of many."""
         return transact(
             self.database.sessions,
             lambda session: outcomes.settle(
                 session,
-                [(claim, answer)],
+                [(claim, answer) for claim in claims],
                 token=token,
                 fulfilment_delay=self._fulfilment_delay,
                 now=now,
@@ -355,6 +366,17 @@ class Interruption:
     def _watch(self, _connection: object, _cursor: object, statement: str, *_rest: object) -> None:
         if self._actions and statement.startswith(self._statement):
             self._actions.pop()()
+
+
+class Statements:
+    """Counts what is sent to a database."""
+
+    def __init__(self, database: Database) -> None:
+        self.count = 0
+        sa.event.listen(database.engine, "before_cursor_execute", self._note)
+
+    def _note(self, *_statement: object) -> None:
+        self.count += 1
 
 
 def at_once(calls: Sequence[Callable[[], T]]) -> list[T | AppError]:

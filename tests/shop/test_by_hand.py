@@ -22,6 +22,7 @@ from shop.decisions import (
     NotMade,
     TooFresh,
 )
+from shop.doubts import HUMAN_AFTER
 from shop.gateways.notices import Notice, Subject
 from shop.gateways.protocol import (
     ChargeRequest,
@@ -32,7 +33,6 @@ from shop.gateways.protocol import (
 )
 from shop.gateways.protocol import Found as Answered
 from shop.held import Held
-from shop.outcomes import HUMAN_AFTER
 from shop.repayments import AFTER_REFUSALS, LEASE, MOST_TRIES
 from tests.shop.stage import BUYER, NOON, Level, Shop
 from tests.support.gateway import FakeGateway

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from shop import outcomes
+from shop import doubts
 from shop.gateways.protocol import Declined, NotSent, RefundRequest, Unknown
 from shop.refunds import Refund
 from shop.repayments import (
@@ -173,7 +173,7 @@ def test_a_refund_in_doubt_is_asked_for_ever_more_rarely_and_then_by_a_person(
 
     assert [at - NOON for at in asked_at[1:]] == [
         *CHECKS,
-        *(CHECKS[-1] + n * outcomes.LATE_CHECK for n in range(1, 7)),
+        *(CHECKS[-1] + n * doubts.LATE_CHECK for n in range(1, 7)),
     ]
     assert (shop.refund(owed).state, shop.status(owed)) == ("unknown", "refunding")
 

@@ -8,8 +8,8 @@ import pytest
 
 from shop import settlement
 from shop.claiming import LEASE, MOST_TRIES
+from shop.doubts import SEND_AGAIN_AFTER
 from shop.gateways.protocol import Declined, Missing, NotSent, Succeeded, Unknown
-from shop.outcomes import SEND_AGAIN_AFTER
 from tests.shop.stage import NOON, Level, Shop, as_told
 from tests.support.gateway import FakeGateway
 

@@ -6,7 +6,9 @@ import pytest
 
 from shop import backlog
 from shop.claiming import LEASE
+from shop.doubts import SEND_AGAIN_AFTER, next_check
 from shop.gateways.protocol import (
+    Answer,
     Declined,
     Missing,
     NotSent,
@@ -14,8 +16,7 @@ from shop.gateways.protocol import (
     Unknown,
     Unlisted,
 )
-from shop.outcomes import SEND_AGAIN_AFTER, next_check
-from tests.shop.stage import NOON, Level, Shop, as_told
+from tests.shop.stage import NOON, Level, Shop, Statements, as_told
 from tests.support.gateway import FakeGateway
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -100,6 +101,23 @@ def test_an_unknown_charge_is_told_as_it_stands_in_the_database(shop: Shop, doub
 
     assert (told_of_order.type, told_of_order.data) == ("order.payment_unknown", as_told(order))
     assert (told_of_payment.type, told_of_payment.data) == ("payment.unknown", as_told(payment))
+
+
+@pytest.mark.parametrize("answer", [TIMEOUT, NotSent("ConnectError"), Declined("no"), Missing()])
+def test_an_outage_costs_as_many_statements_for_many_orders_as_for_a_few(
+    shop: Shop, answer: Answer | Missing
+) -> None:
+    product = shop.sell(quantity=30)
+    for _ in range(24):
+        shop.place({product: 1})
+    claims = shop.claim()
+    sent = Statements(shop.database)
+
+    shop.write_all(claims[:4], answer)
+    few = sent.count
+    shop.write_all(claims[4:], answer)
+
+    assert sent.count - few <= few
 
 
 def test_an_unknown_charge_is_not_touched_before_its_check(
