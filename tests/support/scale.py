@@ -37,6 +37,9 @@ LOOKS: dict[str, Look] = {
     "orders in a state": lambda s: orders.list_page(
         s, user_id=None, before_id=None, limit=PAGE, status=OrderStatus.REFUNDED
     ),
+    "a later page of a state": lambda s: orders.list_page(
+        s, user_id=None, before_id=900, limit=PAGE, status=OrderStatus.REFUNDED
+    ),
     "claim": lambda s: claiming.claim(s, token="t" * 36, limit=200, gateway="sandbox"),
     "count of due payments": payments.count_due,
     "fulfilment": lambda s: fulfilment.fulfil_due(_inside(s)),
@@ -53,11 +56,15 @@ LOOKS: dict[str, Look] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """How the server reads one table: the kind of access, and the index by which."""
+    """How the server reads one table: the kind of access, and the index by which.
+
+    `candidates` are what it chose from: a statement that names its index leaves it no other.
+    """
 
     table: str
     access: str
     index: str
+    candidates: str
 
 
 @dataclass(frozen=True)
@@ -154,7 +161,7 @@ def _plans_of(connection: Connection, text: str, values: object) -> list[Plan]:
         return []
     rows = connection.exec_driver_sql(f"EXPLAIN {text}", values).mappings()  # type: ignore[arg-type] # as they were sent
     return [
-        Plan(str(row["table"]), str(row["type"]), str(row["key"]))
+        Plan(*(str(row[name]) for name in ("table", "type", "key", "possible_keys")))
         for row in rows
         if row["table"] and not row["table"].startswith("<")  # what the statement itself has made
     ]
