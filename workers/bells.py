@@ -19,8 +19,10 @@ from workers.task import Bell
 from workers.tasks import RETRY_OF
 
 _QUIET_AFTER_FAILURE_S = 1.0
-# What is asked for within this time of a ring is rung together; longer while nobody has come for
-# the last one, who will see what is added until he does.
+# So long is gathered for each that has asked in the time before: few are rung for at once, many
+# together. At most so long; longer while nobody has come for the last ring, who will see what is
+# added until he does.
+_GATHER_EACH_S = 0.005
 _GATHER_S, _GATHER_UNHEARD_S = 0.02, 0.05
 _quiet_until = 0.0
 _ringer: "_Ringer | None" = None
@@ -44,9 +46,9 @@ def ring(*bells: Bell) -> None:
 def ringing() -> Iterator[None]:
     """Let `ring` return at once while the block lasts: a thread beside it does the ringing.
 
-    For a process that answers people: none of them waits for the broker. The thread rings without
-    delay, but what comes in the 20 to 50 ms after a ring is rung in one go. What has been asked for
-    is rung before the block ends; if the process is killed, the sweep does its work.
+    For a process that answers people: none of them waits for the broker. The thread rings for few
+    without delay; of many, all who ask in the 20 to 50 ms after a ring are rung for in one go. What
+    has been asked for is rung before the block ends; if the process is killed, the sweep does it.
     """
     global _ringer  # noqa: PLW0603 - one ringer for the process
     made, before = _Ringer(), _ringer
@@ -113,7 +115,8 @@ class _Ringer:
                 heard = _ring(gathered)
             except Exception:  # noqa: BLE001 - the outermost loop: who asks next is to be heard all the same
                 log.exception("ringing_failed")
-            self._closing.wait(_GATHER_S if heard else _GATHER_UNHEARD_S)
+            longest = _GATHER_S if heard else _GATHER_UNHEARD_S
+            self._closing.wait(min(len(waiting) * _GATHER_EACH_S, longest))
 
 
 def _ring(asked: Mapping[str, _Asked]) -> bool:

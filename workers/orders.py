@@ -6,7 +6,7 @@ from infra.logs import log
 from shop import cancellation, fulfilment
 from workers import deps
 from workers.bells import ring
-from workers.events import publish
+from workers.events import publish, publish_here
 from workers.refunds import settle as settle_refunds
 from workers.task import task
 
@@ -20,7 +20,8 @@ def fulfil() -> None:
     fulfilled = fulfilment.fulfil_due(deps.database().sessions)
     if fulfilled:
         log.info("orders_fulfilled", count=fulfilled)
-        ring(publish, settle_refunds)
+        publish_here()
+        ring(settle_refunds)
 
 
 @task(name="orders.expire", queue="payments")

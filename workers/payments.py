@@ -8,7 +8,7 @@ from shop import settlement, webhooks
 from shop.settlement import Settler
 from workers import deps
 from workers.bells import ring
-from workers.events import publish
+from workers.events import publish_here
 from workers.orders import fulfil
 from workers.task import task
 
@@ -23,7 +23,8 @@ def settle() -> None:
     if settled:
         failpoints.reach("payments.settled")
         log.info("payments_settled", count=settled)
-        ring(publish, fulfil)
+        publish_here()
+        ring(fulfil)
 
 
 @task(name="payments.forget_webhooks", queue="payments")

@@ -28,19 +28,32 @@ def may_run(queue: str) -> bool:
     A pause counts within a second. Where nobody can tell, the queue is open: a task that cannot
     read this row cannot read its work either.
     """
-    now_s = time.monotonic()
     try:
-        if now_s >= _seen.until_s:
-            with deps.database().reads() as session:
-                _seen.pauses = queues.list_pauses(session)
-            _seen.until_s = now_s + _LOOK_EVERY_S
-        pause = _seen.pauses.get(queue)
-        if pause is None:
-            return True
-        return pause.passes > 0 and _take_pass(queue)
+        pause = _pause_of(queue)
+        return pause is None or (pause.passes > 0 and _take_pass(queue))
     except (Transient, *SERVER_ERRORS) as error:
         log.warning("pauses_not_read", error=type(error).__name__)
         return True
+
+
+def is_open(queue: str) -> bool:
+    """Tell whether nobody has paused a queue, for work that a task of another queue would do.
+
+    Where nobody can tell it counts as paused: the queue's own task will find out.
+    """
+    try:
+        return _pause_of(queue) is None
+    except (Transient, *SERVER_ERRORS):
+        return False
+
+
+def _pause_of(queue: str) -> Pause | None:
+    now_s = time.monotonic()
+    if now_s >= _seen.until_s:
+        with deps.database().reads() as session:
+            _seen.pauses = queues.list_pauses(session)
+        _seen.until_s = now_s + _LOOK_EVERY_S
+    return _seen.pauses.get(queue)
 
 
 def _take_pass(queue: str) -> bool:
