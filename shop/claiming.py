@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra import clock, outbox
-from infra.database.rows import among, insert_rows, table_of
+from infra.database.prepared import Prepared
+from infra.database.rows import among_given, insert_rows, table_of
 from infra.db import Row
 from shop import doubts, late_charges, payments
 from shop.claims import Claim
@@ -41,6 +42,35 @@ _CLAIMED = (
     "request_id",
 )
 
+_PAYMENT, _ORDER = table_of(Payment).c, table_of(Order).c
+_DUE = Prepared(
+    sa.select(*(_PAYMENT[name] for name in _CLAIMED))
+    .where(
+        _PAYMENT.due_at <= sa.bindparam("now"),
+        sa.or_(_PAYMENT.lease_until.is_(None), _PAYMENT.lease_until <= sa.bindparam("now")),
+        _PAYMENT.gateway == sa.bindparam("at"),
+    )
+    .order_by(_PAYMENT.due_at, _PAYMENT.id)
+    .limit(sa.bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_HOLD = Prepared(
+    sa.update(table_of(Payment))
+    .where(among_given(_PAYMENT.id, "ids"))
+    .values(
+        lease_token=sa.bindparam("held_by"),
+        lease_until=sa.bindparam("until"),
+        tries=_PAYMENT.tries + 1,
+    )
+)
+_ENDED = Prepared(
+    sa.select(_ORDER.id).where(
+        among_given(_ORDER.id, "ids"),
+        _ORDER.status != OrderStatus.PENDING,
+        _ORDER.status != OrderStatus.PAYMENT_UNKNOWN,
+    )
+)
+
 
 def claim(
     session: Session, *, token: str, limit: int, gateway: str, now: datetime | None = None
@@ -49,7 +79,7 @@ def claim(
     begins_s = time.monotonic()  # before the database's clock is read: no lease ends sooner
     now = now or clock.now(session)
     lease = _Lease(token, now, begins_s + SEND_WITHIN_S)
-    due = _lock_due(session, limit=limit, gateway=gateway, now=now)
+    due: Sequence[Row] = _DUE.read(session, now=now, at=gateway, most=limit)
     if not due:
         return []
     due, late = _without_settled_orders(session, due, lease)
@@ -76,33 +106,9 @@ class _Lease:
     send_by_s: float
 
 
-def _lock_due(session: Session, *, limit: int, gateway: str, now: datetime) -> Sequence[Row]:
-    table = table_of(Payment)
-    query = (
-        sa.select(*(table.c[name] for name in _CLAIMED))
-        .where(
-            table.c.due_at <= now,
-            sa.or_(table.c.lease_until.is_(None), table.c.lease_until <= now),
-            table.c.gateway == gateway,
-        )
-        .order_by(table.c.due_at, table.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return session.execute(query).mappings().all()
-
-
 def _hold(session: Session, payment_ids: list[int], lease: _Lease) -> None:
-    table = table_of(Payment)
-    session.execute(
-        sa.update(table)
-        .where(among(table.c.id, payment_ids))
-        .values(
-            lease_token=lease.token,
-            lease_until=lease.begins_at + LEASE,
-            tries=table.c.tries + 1,
-        )
-    )
+    until = lease.begins_at + LEASE
+    _HOLD.run(session, ids=payment_ids, held_by=lease.token, until=until)
 
 
 def _without_settled_orders(
@@ -112,15 +118,7 @@ def _without_settled_orders(
 
     Those whose charge was given up, and is to be looked for once more, are claimed for that.
     """
-    orders = table_of(Order).c
-    settled = set(
-        session.scalars(
-            sa.select(orders.id).where(
-                among(orders.id, [row["order_id"] for row in due]),
-                orders.status.not_in([OrderStatus.PENDING, OrderStatus.PAYMENT_UNKNOWN]),
-            )
-        )
-    )
+    settled = {id_ for (id_,) in _ENDED.run(session, ids=[row["order_id"] for row in due]).rows}
     ended = [row for row in due if row["order_id"] in settled]
     if not ended:
         return list(due), []

@@ -1,6 +1,6 @@
 """Orders: their rows, what they look like from outside, and how they are read."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, cast
@@ -8,7 +8,8 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from infra.database.rows import among, table_of
+from infra.database.prepared import Prepared
+from infra.database.rows import among, among_given, table_of
 from infra.db import Base, BigId, Row, UtcDateTime, binary_string
 from infra.errors import NotFound
 from infra.outbox import Change
@@ -105,6 +106,17 @@ _SHOWN_OF_LINES = (
     "unit_price_minor",
     "unit_fee_minor",
 )
+_ORDER, _LINE = table_of(Order), table_of(OrderLine).c
+_SET_STATUS = Prepared(
+    sa.update(_ORDER)
+    .where(among_given(_ORDER.c.id, "ids"))
+    .values(status=sa.bindparam("to"), version=_ORDER.c.version + 1, updated_at=sa.bindparam("at"))
+)
+_LINES = Prepared(
+    sa.select(*(_LINE[name] for name in _SHOWN_OF_LINES))
+    .where(among_given(_LINE.order_id, "orders"))
+    .order_by(_LINE.order_id, _LINE.n)
+)
 
 
 def get(session: Session, order_id: int, *, user_id: int | None) -> dict[str, Any]:
@@ -158,15 +170,10 @@ def advance(
 
 
 def set_status(
-    session: Session, order_ids: Iterable[int], *, status: OrderStatus, at: datetime
+    session: Session, order_ids: Sequence[int], *, status: OrderStatus, at: datetime
 ) -> None:
     """Set the status of orders whose payment rows are locked, as their next version."""
-    table = table_of(Order)
-    session.execute(
-        sa.update(table)
-        .where(among(table.c.id, order_ids))
-        .values(status=status, version=table.c.version + 1, updated_at=at)
-    )
+    _SET_STATUS.run(session, ids=order_ids, to=status, at=at)
 
 
 def give_back(session: Session, order_id: int, *, amount_minor: int, at: datetime) -> list[Change]:
@@ -214,16 +221,10 @@ def changed(kind: str, order: Row, lines: Sequence[Row]) -> Change:
     return Change(ORDERS, kind, f"orders/{order['id']}", order["version"], public(order, lines))
 
 
-def lines_of(session: Session, order_ids: Iterable[int]) -> dict[int, list[Row]]:
+def lines_of(session: Session, order_ids: Sequence[int]) -> dict[int, list[Row]]:
     """Read the lines of orders, by order."""
-    table = table_of(OrderLine).c
-    rows = session.execute(
-        sa.select(*(table[name] for name in _SHOWN_OF_LINES))
-        .where(among(table.order_id, order_ids))
-        .order_by(table.order_id, table.n)
-    )
     lines: dict[int, list[Row]] = {}
-    for row in rows.mappings():
+    for row in _LINES.read(session, orders=order_ids):
         lines.setdefault(row["order_id"], []).append(row)
     return lines
 

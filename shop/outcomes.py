@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra import clock, outbox
-from infra.database.rows import among, chosen, table_of
+from infra.database.prepared import Prepared
+from infra.database.rows import among_given, chosen_given, table_of
 from infra.db import Row
 from infra.logs import log
 from infra.outbox import Change
@@ -28,6 +29,40 @@ from shop.payments import REASON_LENGTH, Attempt, AttemptState, Payment, Payment
 
 _READ_OF_ORDERS = ("subtotal_minor", "fee_minor", "refunded_minor", "version", "created_at")
 
+_PAYMENT, _ATTEMPT, _ORDER = table_of(Payment), table_of(Attempt), table_of(Order)
+# Payments that are still ours; of their orders what a claim does not know.
+_OURS = Prepared(
+    sa.select(_PAYMENT.c.id.label("payment_id"), *(_ORDER.c[name] for name in _READ_OF_ORDERS))
+    .join_from(_PAYMENT, _ORDER, _ORDER.c.id == _PAYMENT.c.order_id)
+    .where(among_given(_PAYMENT.c.id, "ids"), _PAYMENT.c.lease_token == sa.bindparam("held_by"))
+    .with_for_update()
+)
+_CHARGED = Prepared(
+    sa.update(_ATTEMPT)
+    # Found by a key that does not change with the state, or each row would be looked up twice.
+    .where(among_given(_ATTEMPT.c.order_id, "orders"), _ATTEMPT.c.live_order.is_not(None))
+    .values(
+        state=AttemptState.SUCCEEDED,
+        charge_id=chosen_given(_ATTEMPT.c.order_id, "charges"),
+        reason=None,
+        updated_at=sa.bindparam("at"),
+    )
+)
+_PAID = Prepared(
+    sa.update(_PAYMENT)
+    .where(among_given(_PAYMENT.c.id, "ids"))
+    .values(
+        state=PaymentState.SETTLED,
+        due_at=None,
+        lease_token=None,
+        lease_until=None,
+        tries=0,
+        fulfil_at=sa.bindparam("deliver_at"),
+        version=_PAYMENT.c.version + 1,
+        updated_at=sa.bindparam("at"),
+    )
+)
+
 
 def settle(
     session: Session,
@@ -42,7 +77,8 @@ def settle(
     Safe to repeat: a payment whose lease is no longer ours is left as it is.
     """
     now = now or clock.now(session)
-    ours = _lock_ours(session, answered, token)
+    asked = _OURS.read(session, ids=[claim.payment_id for claim, _ in answered], held_by=token)
+    ours = {row["payment_id"]: row for row in asked}
     answered = [(claim, answer) for claim, answer in answered if claim.payment_id in ours]
     asked_by = _requests_behind(answered)
     gateway_calls.record(session, [(claim.order_id, claim.log) for claim, _ in answered], at=now)
@@ -91,20 +127,6 @@ def _requests_behind(answered: Answered) -> dict[str, str | None]:
     return asked_by
 
 
-def _lock_ours(session: Session, answered: Answered, token: str) -> dict[int, Row]:
-    """Lock the payments that are still ours; read of their orders what a claim does not know."""
-    payment, order = table_of(Payment).c, table_of(Order).c
-    mine = (
-        sa.select(payment.id.label("payment_id"), *(order[name] for name in _READ_OF_ORDERS))
-        .join(Order.__table__, order.id == payment.order_id)
-        .where(
-            among(payment.id, [claim.payment_id for claim, _ in answered]),
-            payment.lease_token == token,
-        )
-    )
-    return {row["payment_id"]: row for row in session.execute(mine.with_for_update()).mappings()}
-
-
 def _pay(
     session: Session,
     paid: Sequence[tuple[Claim, Succeeded]],
@@ -117,8 +139,9 @@ def _pay(
         return []
     order_ids = [claim.order_id for claim, _ in paid]
     payment_ids = [claim.payment_id for claim, _ in paid]
-    _write_charges(session, {claim.order_id: charge.id for claim, charge in paid}, at=at)
-    payments.close(session, payment_ids, at=at, state=PaymentState.SETTLED, fulfil_at=fulfil_at)
+    charges = {claim.order_id: charge.id for claim, charge in paid}
+    _CHARGED.run(session, orders=order_ids, charges=charges, at=at)
+    _PAID.run(session, ids=payment_ids, deliver_at=fulfil_at, at=at)
     ledger.record(
         session,
         [
@@ -197,18 +220,3 @@ def _miss(session: Session, missing: Sequence[Claim], *, at: datetime) -> list[C
         *doubts.note_missing(session, doubted, at=at),
         *_fail(session, gone, state=AttemptState.FAILED, at=at),
     ]
-
-
-def _write_charges(session: Session, charge_ids: dict[int, str], *, at: datetime) -> None:
-    table = table_of(Attempt)
-    session.execute(
-        sa.update(table)
-        # Found by a key that does not change with the state, or each row would be looked up twice.
-        .where(among(table.c.order_id, charge_ids), table.c.live_order.is_not(None))
-        .values(
-            state=AttemptState.SUCCEEDED,
-            charge_id=chosen(table.c.order_id, charge_ids),
-            reason=None,
-            updated_at=at,
-        )
-    )

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from infra import clock, trace
-from infra.database.rows import among, insert_rows, table_of
+from infra.database.prepared import Prepared
+from infra.database.rows import among, among_given, insert_rows, table_of
 from infra.db import Base, BigId, LongText, Row, UtcDateTime, binary_string
 from infra.errors import NotFound
 from infra.outbox import Change
@@ -105,6 +106,14 @@ class Attempt(Base):
         ),
         unique=True,
     )
+
+
+_ATTEMPT = table_of(Attempt)
+_ATTEMPTS = Prepared(
+    sa.select(_ATTEMPT)
+    .where(among_given(_ATTEMPT.c.order_id, "orders"))
+    .order_by(_ATTEMPT.c.order_id, _ATTEMPT.c.n)
+)
 
 
 class PaymentNotFound(NotFound):
@@ -221,13 +230,7 @@ def count_due(session: Session) -> int:
 
 def newest_attempts(session: Session, order_ids: Sequence[int]) -> dict[int, Row]:
     """Read the newest attempt of each of these orders; orders without one are left out."""
-    table = table_of(Attempt)
-    rows = session.execute(
-        sa.select(table)
-        .where(among(table.c.order_id, order_ids))
-        .order_by(table.c.order_id, table.c.n)
-    )
-    return {row["order_id"]: row for row in rows.mappings()}
+    return {row["order_id"]: row for row in _ATTEMPTS.read(session, orders=order_ids)}
 
 
 def _public_all(session: Session, payment_ids: Sequence[int]) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from infra.db import connection_of
 WROTE = "wrote"
 
 Bind = Callable[[Any], Any]
+Read = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +36,26 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A statement as one kind of server takes it; each value by name, with what makes it fit."""
+    """A statement as one kind of server takes it; each value by name, with what makes it fit.
+
+    `names` are the columns of what a query finds, `reads` makes of some of them what their types
+    say.
+    """
 
     dialect: Dialect
     text: str
     binds: tuple[tuple[str, Bind | None], ...]
     # What the compiler has put in of its own, such as the OFFSET that SQLite wants with a LIMIT.
     fixed: Mapping[str, Any]
+    names: tuple[str, ...]
+    reads: tuple[tuple[str, Read], ...]
 
 
 class Prepared:
     """One statement, whose values are `sa.bindparam` by name, or the `columns` of an INSERT.
 
     Values are written as their columns' types say. What a query finds is what the driver gives:
-    numbers and texts as they are, the clock for `clock.learn` to read.
+    numbers and texts as they are, the clock for `clock.learn` to read. `read` gives instants too.
     """
 
     def __init__(self, statement: sa.Executable, *, columns: Sequence[str] | None = None) -> None:
@@ -66,12 +73,26 @@ class Prepared:
 
     def run_on(self, connection: Connection, **values: Any) -> Answer:  # noqa: ANN401 - as above
         """Send the statement with these values over a connection."""
-        plan = self._plan
-        if plan is None or plan.dialect is not connection.dialect:
-            plan = self._plan = self._compile(connection.dialect)
+        plan = self._plan_for(connection)
         values = {**plan.fixed, **values} if plan.fixed else values
         sent = [values[name] if bind is None else bind(values[name]) for name, bind in plan.binds]
         return send(connection, plan.text, tuple(sent))
+
+    def read(self, session: Session, **values: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - as above
+        """Send a query with these values; return rows by column name, as their types say."""
+        rows = self.run(session, **values).rows
+        plan = self._plan_for(connection_of(session))
+        found = [dict(zip(plan.names, row, strict=True)) for row in rows]
+        for name, read in plan.reads:
+            for row in found:
+                row[name] = read(row[name])
+        return found
+
+    def _plan_for(self, connection: Connection) -> _Plan:
+        plan = self._plan
+        if plan is None or plan.dialect is not connection.dialect:
+            plan = self._plan = self._compile(connection.dialect)
+        return plan
 
     def _compile(self, dialect: Dialect) -> _Plan:
         compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)  # type: ignore[attr-defined] # every statement can be compiled
@@ -82,7 +103,14 @@ class Prepared:
             (name, bind.type.dialect_impl(dialect).bind_processor(dialect)) for name, bind in given
         )
         fixed = {name: bind.value for name, bind in given if not bind.required}
-        return _Plan(dialect, str(compiled), binds, fixed)
+        found = getattr(self._statement, "selected_columns", ())
+        reads = [
+            (column.key, read)
+            for column in found
+            if (read := column.type.dialect_impl(dialect).result_processor(dialect, None))
+        ]
+        names = tuple(column.key for column in found)
+        return _Plan(dialect, str(compiled), binds, fixed, names, tuple(reads))
 
 
 def send(connection: Connection, text: str, values: tuple[Any, ...]) -> Answer:
