@@ -11,6 +11,7 @@ from hashlib import sha256
 from sqlalchemy.orm import Session
 
 from accounts.callers import Caller, recall
+from accounts.tokens import MAX_ID
 from infra.cache import Cache
 from infra.errors import Unauthenticated
 
@@ -67,8 +68,11 @@ def redeem(cache: Cache, ticket: str) -> Holder:
     if found is None:
         raise BadTicket
     user_id, family_id = found.get("user_id"), found.get("family_id")
-    if not isinstance(user_id, int) or not isinstance(family_id, str | None):
-        raise BadTicket  # whoever wrote it, it was not we
+    # Whoever wrote anything else, it was not we.
+    if type(user_id) is not int or not 0 < user_id <= MAX_ID:
+        raise BadTicket
+    if not isinstance(family_id, str | None):
+        raise BadTicket
     return Holder(user_id, family_id)
 
 

@@ -17,7 +17,7 @@ _AUDIENCE = "tradepost-api"
 _ALGORITHM = "HS256"
 _CLAIMS = ("sub", "sid", "iat", "nbf", "exp", "iss", "aud")
 _MAX_TOKEN_LENGTH = 1024
-_MAX_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 # A database that took over from another may be a little behind it.
 _LEEWAY = timedelta(seconds=5)
 
@@ -163,7 +163,7 @@ def _decode(signing: Signing, token: str) -> dict[str, Any]:
 
 
 def _user_id(subject: str) -> int:
-    if not (subject.isascii() and subject.isdigit()) or not 0 < int(subject) <= _MAX_ID:
+    if not (subject.isascii() and subject.isdigit()) or not 0 < int(subject) <= MAX_ID:
         raise BadToken
     return int(subject)
 

@@ -1,6 +1,6 @@
 """One outstanding bell per task: a thousand changes a second are not a thousand messages."""
 
-from infra.redis import Client, translated
+from infra.redis import Client, set_for_a_while, translated
 
 LIFE_S = 5
 
@@ -19,8 +19,9 @@ class Bells:
         """
         with translated(), self._client.pipeline(transaction=False) as marks:
             for task in tasks:
-                marks.set(f"bell:{task}", 1, nx=True, ex=LIFE_S)
-            return {task for task, is_new in zip(tasks, marks.execute(), strict=True) if is_new}
+                set_for_a_while(marks, f"bell:{task}", 1, life_ms=LIFE_S * 1000)
+            new = marks.execute()[::2]
+        return {task for task, is_new in zip(tasks, new, strict=True) if is_new}
 
     def clear(self, task: str) -> None:
         """Take the mark away, before the task looks for work: what comes later rings anew.

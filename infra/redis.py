@@ -13,6 +13,7 @@ from infra.logs import log
 
 Client = redis.Redis
 AsyncClient = redis.asyncio.Redis
+Pipeline = redis.client.Pipeline
 
 _UNUSABLE = (
     redis.ConnectionError,
@@ -88,6 +89,16 @@ def shared() -> Iterator[None]:
     except redis.ResponseError as error:
         log.error("redis_key_not_ours", error=str(error))
         raise RedisDown from error
+
+
+def set_for_a_while(pipe: Pipeline, key: str, value: str | int, *, life_ms: int) -> None:
+    """Set a key that is not there, for a while; the first of two answers is whether it was.
+
+    Whatever is there goes in that time at the latest: what somebody else has put there for ever,
+    of whatever kind, holds nobody up for longer.
+    """
+    pipe.set(key, value, nx=True, px=life_ms)
+    pipe.pexpire(key, life_ms, lt=True)
 
 
 def ping(client: Client) -> None:

@@ -15,6 +15,8 @@ from infra.redis import Client, translated
 ABSENT = ""
 UNUSED = "0-0"
 _PAGE = 500
+# No number of ours ever comes near, and the database takes none above.
+_LAST_EPOCH, _LAST_SEQ = 2**31 - 2, 2**63 - 1
 _TOLD_APART_BY = ("type", "subject", "version", "time")
 
 
@@ -233,8 +235,10 @@ def _as_tip(topic: str, answer: list[Any]) -> Tip:
     except ValueError:  # the name of another type
         return Tip(last_id, is_foreign=True)
     newest, length, floor = answer[1], int(answer[2]), _as_floor(text_of(answer[3]))
-    tip = Tip(last_id, epoch, seq, floor=floor, missing=_count_missing(epoch, seq, length, floor))
-    if not isinstance(newest, list):
+    missing = _count_missing(epoch, seq, length, floor)
+    is_beyond = epoch > _LAST_EPOCH or seq > _LAST_SEQ
+    tip = Tip(last_id, epoch, seq, is_foreign=is_beyond, floor=floor, missing=missing)
+    if is_beyond or not isinstance(newest, list):
         return tip
     flat = [text_of(part) for part in newest[1]]
     entry = dict(zip(flat[::2], flat[1::2], strict=True))

@@ -50,5 +50,6 @@ def failure_of(outcome: Outcome, *, subject: str) -> UnknownSymbol | MarketUnava
 def _told_wait_s(outcome: Outcome) -> int:
     """Read how long to wait; whoever can write to Redis can tell anything."""
     told_s = outcome.get("retry_after_s")
-    is_sane = isinstance(told_s, int) and 0 < told_s <= freshness.NO_ACCESS_S
-    return int(str(told_s)) if is_sane else freshness.FAILED_S
+    if type(told_s) is int and 0 < told_s <= freshness.NO_ACCESS_S:  # true is an int too
+        return told_s
+    return freshness.FAILED_S

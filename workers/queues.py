@@ -120,7 +120,7 @@ def consumers(name: str, workers: Mapping[str, Sign]) -> list[str]:
     return sorted(
         worker
         for worker, sign in workers.items()
-        if sign.age_s < WORKER_GONE_AFTER_S and name in sign.told.get("queues", ())
+        if sign.age_s < WORKER_GONE_AFTER_S and name in _list_told(sign, "queues")
     )
 
 
@@ -157,10 +157,22 @@ def _consumed(name: str, known: Consumption | None) -> dict[str, Any]:
         and {
             "at": datetime.fromtimestamp(canary.at_s, UTC),
             "age_s": round(canary.age_s, 1),
-            "worker": canary.told.get("worker"),
+            "worker": _text_told(canary, "worker"),
             "stale": canary.age_s > STALE_AFTER_S,
         },
     }
+
+
+def _list_told(sign: Sign, name: str) -> list[object]:
+    """Read a list that a sign tells; whoever can write to Redis can tell anything."""
+    told = sign.told.get(name)
+    return told if isinstance(told, list) else []
+
+
+def _text_told(sign: Sign, name: str) -> str | None:
+    """Read a text that a sign tells, as above."""
+    told = sign.told.get(name)
+    return told if isinstance(told, str) else None
 
 
 def _paused(pause: Pause | None) -> dict[str, Any] | None:

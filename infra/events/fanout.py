@@ -19,7 +19,7 @@ from infra.events.entries import Entry, from_database, from_stream
 from infra.events.history import History
 from infra.logs import log
 from infra.redis import AsyncClient
-from infra.streams import stream_key
+from infra.streams import parse_id, stream_key
 
 BLOCK_MS = 5000
 COUNT = 500
@@ -118,6 +118,9 @@ class Fanout:
             except (redis.RedisError, SQLAlchemyError, OSError, Transient) as error:
                 log.warning("streams_not_read", error=type(error).__name__)
                 await asyncio.sleep(RETRY_S)
+            except Exception:  # noqa: BLE001 - the outermost loop: nobody's events wait for a fault of ours
+                log.exception("streams_reader_failed")
+                await asyncio.sleep(RETRY_S)
 
     def subscribe(
         self, topics: Iterable[str], cursor: Mapping[str, Position], *, owner: str = ""
@@ -161,12 +164,28 @@ class Fanout:
         streams = await self._client.xread(after, count=COUNT, block=BLOCK_MS)
         for topic, entries in _topics_of(streams):
             for entry_id, fields in entries:
-                entry = from_stream(topic, entry_id, fields)
-                if entry is None:
-                    log.warning("stream_foreign_entry", topic=topic)
+                if not await self._take(topic, entry_id, fields):
                     await asyncio.sleep(RETRY_S)
                     break
-                self._hand_out(entry)
+
+    async def _take(self, topic: str, entry_id: bytes, fields: Mapping[bytes, bytes]) -> bool:
+        """Hand an entry out; False if it stands where no event has come yet, and so is another's.
+
+        From behind it nothing of the stream would be seen that the relay mends. One that cannot be
+        read, and behind which the relay has gone on, is passed over: subscribers see that a number
+        is missing, and ask the database.
+        """
+        entry, place = from_stream(topic, entry_id, fields), Position(*parse_id(entry_id.decode()))
+        at = self._places[topic]
+        is_next = entry is not None and place == (at.epoch, at.seq + 1)
+        if not is_next and place > (await self.history.heads([topic]))[topic]:
+            log.warning("stream_foreign_entry", topic=topic)
+            return False
+        if entry is None:
+            self._places[topic] = place
+        else:
+            self._hand_out(entry)
+        return True
 
     def _hand_out(self, entry: Entry) -> None:
         self._places[entry.topic] = entry.place

@@ -18,6 +18,7 @@ SECOND_MS = 1_100
 PAUSE_S = 10
 LONGEST_PAUSE_S = 60
 _ANSWERED = "answered:"
+_MOST_DIGITS = 15
 
 _NOW = """
 local now = tonumber(ARGV[1])
@@ -254,7 +255,7 @@ class CallBudget:
 
 def _whole(text: str) -> int:
     """Read a counter; what is none, was never counted or is another's, stands at zero."""
-    return int(text) if text.isascii() and text.isdecimal() else 0
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS else 0
 
 
 def _text(now_ms: int | None) -> str:

@@ -9,7 +9,9 @@ from secrets import token_hex
 
 from infra.redis import Client, RedisDown, shared
 
+# What somebody else has put there, of whatever kind, holds nobody up for longer than a lease.
 _KEEP = """
+redis.call('PEXPIRE', KEYS[1], ARGV[2], 'LT')
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
   return 1

@@ -63,7 +63,10 @@ class Limiter:
         """
         with _translated():
             stats = self._windows.get_window_stats(allowance.item(), key)
-        return 0 if stats.remaining > 0 else max(1, ceil(stats.reset_time - time()))
+        if stats.remaining > 0:
+            return 0
+        # No longer than it can be, whatever somebody else has put among the counted.
+        return max(1, ceil(min(allowance.period_s, stats.reset_time - time())))
 
     def forget(self, allowance: Allowance, key: str) -> None:
         """Forget the events of a key.

@@ -6,6 +6,8 @@ from typing import Any
 
 from infra.redis import Client, shared
 
+_LONGEST_S = 24 * 3600
+
 
 @dataclass(frozen=True, slots=True)
 class Closed:
@@ -65,7 +67,7 @@ class Refusals:
         """
         with shared():
             until = self._client.zscore(self._closed, what)
-        return max(0, int(float(str(until)) - time())) if until is not None else 0
+        return 0 if until is None else _left_s(float(str(until)), now=time())
 
     def list_closed(self) -> list[Closed]:
         """List what is closed, by name.
@@ -77,7 +79,9 @@ class Refusals:
         with shared():
             self._client.zremrangebyscore(self._closed, "-inf", now)
             found: Any = self._client.zrange(self._closed, 0, -1, withscores=True)
-        closed = [Closed(what.decode(errors="replace"), int(until - now)) for what, until in found]
+        closed = [
+            Closed(what.decode(errors="replace"), _left_s(until, now=now)) for what, until in found
+        ]
         return sorted(closed, key=lambda one: one.what)
 
     @property
@@ -89,3 +93,8 @@ class Refusals:
 
     def _refused(self, what: str) -> str:
         return f"{self._name}:refused:{what}"
+
+
+def _left_s(until: float, *, now: float) -> int:
+    """Tell how long something is closed yet; whoever can write to Redis can say for ever."""
+    return max(0, int(min(until - now, _LONGEST_S)))

@@ -5,6 +5,7 @@ All of it may be lost: what is alive signs again within seconds.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -102,9 +103,10 @@ def read_depths(broker: Client, queues: Sequence[str]) -> dict[str, Waiting]:
 def _age_of(message: bytes | None, *, now: float) -> float | None:
     try:
         sent_at = orjson.loads(message or b"")["headers"]["sent_at"]
-        return max(0.0, now - float(sent_at))
+        age_s = max(0.0, now - float(sent_at))
     except (KeyError, TypeError, ValueError):
         return None
+    return age_s if isfinite(age_s) else None
 
 
 def _as_sign(text: bytes, *, now: float) -> Sign | None:

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from math import isfinite
 from typing import Any
 
 from redis import ResponseError
@@ -67,6 +68,7 @@ def read(client: Client) -> dict[str, float]:
 def _amount(text: bytes) -> float | None:
     """Read a counter; what somebody else has written there counts nothing."""
     try:
-        return float(text)
+        amount = float(text)
     except ValueError:
         return None
+    return amount if isfinite(amount) else None

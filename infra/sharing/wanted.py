@@ -11,11 +11,13 @@ from time import time
 import orjson
 
 from infra.cache import Cache
-from infra.redis import Client, shared
+from infra.redis import Client, set_for_a_while, shared
 
 FLIGHT_S = 10
 _LONGEST_WANT = 600
 _POLLED_FOR_S = 7 * 24 * 3600
+# What is noted for later than this was not noted by a schedule.
+_CLOCKS_APART_S = 600
 
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
@@ -61,9 +63,7 @@ class Wanted:
             RedisDown: nobody knows who works on it.
         """
         token = token_hex(8)
-        with shared():
-            mine = self._client.set(self._flight_key(want), token, nx=True, ex=FLIGHT_S)
-        return token if mine else None
+        return token if self._claim(self._flight_key(want), token, for_s=FLIGHT_S) else None
 
     def end(self, want: str, token: str) -> None:
         """Let others begin again, unless somebody already has.
@@ -111,10 +111,12 @@ class Wanted:
         Raises:
             RedisDown: nobody knows.
         """
-        key, since = recent_key(self._name), time() - within_s
+        key, now = recent_key(self._name), time()
         with shared():
-            self._client.zremrangebyscore(key, "-inf", since)
-            found = self._client.zrevrange(key, 0, limit - 1)
+            self._client.zremrangebyscore(key, "-inf", now - within_s)
+            found = self._client.zrevrangebyscore(
+                key, now + _CLOCKS_APART_S, now - within_s, start=0, num=limit
+            )
         return [bytes(name).decode(errors="replace") for name in found]  # type: ignore[arg-type] # bytes
 
     def claim_turn(self, *, for_s: float) -> bool:
@@ -123,10 +125,7 @@ class Wanted:
         Raises:
             RedisDown: nobody knows whose turn it is.
         """
-        with shared():
-            return bool(
-                self._client.set(f"{self._name}:turn", 1, nx=True, px=max(1, int(for_s * 1000)))
-            )
+        return self._claim(f"{self._name}:turn", "1", for_s=for_s)
 
     def note_polled(self, wants: Iterable[str]) -> None:
         """Note that a schedule has wanted some things just now.
@@ -154,7 +153,17 @@ class Wanted:
             return {}
         with shared():
             found = self._client.zmscore(polled_key(self._name), asked)
-        return {want: at for want, at in zip(asked, found, strict=True) if at is not None}
+        earliest, latest = time() - _POLLED_FOR_S, time() + _CLOCKS_APART_S
+        return {
+            want: at
+            for want, at in zip(asked, found, strict=True)
+            if at is not None and earliest < at < latest
+        }
+
+    def _claim(self, key: str, value: str, *, for_s: float) -> bool:
+        with shared(), self._client.pipeline(transaction=False) as pipe:
+            set_for_a_while(pipe, key, value, life_ms=max(1, int(for_s * 1000)))
+            return bool(pipe.execute()[0])
 
     def _flight_key(self, want: str) -> str:
         return f"{self._name}:flight:{want}"

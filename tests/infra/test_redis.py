@@ -7,9 +7,11 @@ from functools import partial
 import pytest
 import redis as redis_py
 
+from infra.bells import Bells
 from infra.redis import Client, RedisDown, connect, ping, translated
 from infra.sharing import tally
 from infra.sharing.budget import CallBudget, Lane, Limits
+from infra.sharing.lease import Lease
 from infra.sharing.signs import WORKERS, Signs, read_depths
 from infra.sharing.wanted import Wanted
 from tests.support.processes import free_port
@@ -79,3 +81,22 @@ def test_key_that_somebody_has_overwritten_tells_nothing(
     ):
         with pytest.raises(RedisDown):
             ask()
+
+
+@pytest.mark.parametrize("kind", ["string", "list"])
+def test_what_somebody_has_put_there_for_ever_is_in_nobodys_way_for_long(
+    client: Client, plain: "redis_py.Redis", kind: str
+) -> None:
+    wanted, lease = Wanted(client, name="market"), Lease(client, name="trades", life_s=30)
+    claims: dict[str, Callable[[], object]] = {
+        "bell:payments.settle": partial(Bells(client).claim, "payments.settle"),
+        "market:flight:quote A": partial(wanted.begin, "quote A"),
+        "market:turn": partial(wanted.claim_turn, for_s=30),
+        "lease:trades": lease.hold,
+    }
+    for key in claims:
+        plain.set(key, "forged") if kind == "string" else plain.rpush(key, "forged")
+
+    assert not any(claim() for claim in claims.values())
+
+    assert all(0 < plain.ttl(key) <= 30 for key in claims)

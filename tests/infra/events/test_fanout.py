@@ -198,7 +198,7 @@ async def test_what_the_stream_lost_is_filled_from_the_database(
     record_many(database, 1)
     await relay_now(relay)
     await take(first, 1)
-    record_many(database, 3, first=2)
+    record_many(database, 4, first=2)
     number(database)
     (entry,) = read_stream(plain, "orders")
     skipping: Any = {**entry.fields, "id": "1-5", "subject": "things/5"}
