@@ -21,6 +21,11 @@ FINNHUB_STREAM = "wss://ws.finnhub.io/"
 MOST_SECRETS = 2
 SHORTEST_WEBHOOK_SECRET = 16
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+# Source: ISO 4217, and Stripe's own list (https://docs.stripe.com/currencies), 2026-11.
+_WITHOUT_TWO_DECIMALS = re.compile(
+    "BIF|CLP|DJF|GNF|ISK|JPY|KMF|KRW|MGA|PYG|RWF|UGX|UYI|VND|VUV|XAF|XOF|XPF"
+    "|BHD|IQD|JOD|KWD|LYD|OMR|TND|CLF|UYW"
+)
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]]+(:[0-9]{1,5})?")
 _PLACEHOLDERS = ("your_", "yourpassword", "your-", "changeme", "change_me", "change-me", "<", "...")
 
@@ -114,6 +119,14 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip().upper() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("currency")
+    @classmethod
+    def _refuse_other_decimals(cls, value: str) -> str:
+        if _WITHOUT_TWO_DECIMALS.fullmatch(value):
+            msg = "amounts have two decimals here, and this currency has not"
+            raise ValueError(msg)
         return value
 
     @field_validator("cors_origins", mode="before")

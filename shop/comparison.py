@@ -24,6 +24,7 @@ from shop.gateways.protocol import (
     Succeeded,
     Unknown,
     Unlisted,
+    order_id_of,
 )
 from shop.ledger import Entry
 from shop.payments import Attempt, AttemptState
@@ -164,7 +165,7 @@ def _look_up_charges(
 
 
 def _judge_charge(charge: ListedCharge, attempt: Row | None) -> Iterator[Finding]:
-    order_id = int(charge.reference) if charge.reference.isdecimal() else None
+    order_id = order_id_of(charge.reference)
 
     def finding(kind: Difference, ours_minor: int | None, proposal: str | None = None) -> Finding:
         return Finding(
@@ -231,6 +232,8 @@ def _judge_refund(
         kind, ours, proposal = Difference.ORPHAN_AT_GATEWAY, None, "book it by hand"
     elif (refund.amount_minor, refund.currency) != (back.amount_minor, back.currency):
         kind, ours, proposal = Difference.AMOUNT_DIFFERS, refund.amount_minor, None
+    elif refund.state == RefundState.FAILED:
+        kind, ours, proposal = Difference.ORPHAN_AT_GATEWAY, None, "it was given up here"
     elif refund.state != RefundState.SUCCEEDED:
         kind, ours, proposal = Difference.UNSETTLED, refund.amount_minor, None
     else:

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from infra.errors import Invalid
+from shop.gateways.protocol import order_id_of
 
 SIGNATURE_HEADERS: Mapping[str, str] = {
     "sandbox": "gateway-signature",
@@ -20,7 +21,6 @@ SIGNATURE_HEADERS: Mapping[str, str] = {
 LONGEST_ID = 255
 LONGEST_TYPE = 100
 _LONGEST_CHARGE_ID = 100
-_MOST_DIGITS = 18
 
 
 class Subject(StrEnum):
@@ -87,7 +87,7 @@ def read_notice(gateway: str, body: bytes) -> Notice:
         type=kind,
         subject=_subject_of(gateway, kind),
         body_hash=sha256(body).hexdigest(),
-        order_id=_order_id(about.get("reference", names.get("reference"))),
+        order_id=order_id_of(about.get("reference", names.get("reference"))),
         charge_id=_charge_id(about.get("payment_intent", about.get("charge"))),
     )
 
@@ -101,11 +101,5 @@ def _is_text(value: object, longest: int) -> bool:
     return isinstance(value, str) and 0 < len(value) <= longest
 
 
-def _order_id(reference: Any) -> int | None:  # noqa: ANN401 - whatever the event holds
-    if not isinstance(reference, str) or len(reference) > _MOST_DIGITS:
-        return None
-    return int(reference) if reference.isascii() and reference.isdecimal() else None
-
-
-def _charge_id(value: Any) -> str | None:  # noqa: ANN401 - as above
+def _charge_id(value: Any) -> str | None:  # noqa: ANN401 - whatever the event holds
     return value if _is_text(value, _LONGEST_CHARGE_ID) else None

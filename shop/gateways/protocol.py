@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, Self
 
+# Any number of so many digits can be an id; others may keep longer ones there.
+_MOST_DIGITS = 18
+
 
 @dataclass(frozen=True, slots=True)
 class ChargeRequest:
@@ -106,6 +109,13 @@ class ListedRefund:
     amount_minor: int
     currency: str
     created_at: datetime
+
+
+def order_id_of(reference: object) -> int | None:
+    """Read which order a charge at the gateway names; None if it is none of ours."""
+    if not isinstance(reference, str) or len(reference) > _MOST_DIGITS:
+        return None
+    return int(reference) if reference.isascii() and reference.isdecimal() else None
 
 
 Answer = Succeeded | Declined | NotSent | Unknown

@@ -26,6 +26,8 @@ from infra.settings import FINNHUB_URL, Settings, is_loopback, load_settings
             "whsec_of_a_good_length,whsec_another_of_them,whsec_a_third_one_too",
         ),
         ("CURRENCY", "usd"),
+        ("CURRENCY", "JPY"),
+        ("CURRENCY", "KWD"),
         ("LOG_LEVEL", "LOUD"),
     ],
 )

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from infra.db import transact
 from shop import comparison, reconciliation
-from shop.gateways.protocol import ChargeRequest, NotSent, Unknown
+from shop.gateways.protocol import ChargeRequest, Declined, NotSent, RefundRequest, Unknown
 from shop.payments import Attempt
 from shop.reconciliation import DayNotBegun
 from tests.shop.stage import NOON, Shop
@@ -60,7 +60,7 @@ def test_a_refund_the_gateway_does_not_know_is_found(shop: Shop, gateway: FakeGa
     assert (finding["kind"], finding["what"]) == ("missing_at_gateway", "refund")
 
 
-@pytest.mark.parametrize("reference", ["no-order", "{order}"])
+@pytest.mark.parametrize("reference", ["no-order", "{order}", "9" * 30, "9" * 5000])
 def test_a_charge_we_do_not_know_is_proposed_for_a_refund(
     shop: Shop, gateway: FakeGateway, reference: str
 ) -> None:
@@ -72,7 +72,22 @@ def test_a_charge_we_do_not_know_is_proposed_for_a_refund(
 
     assert (finding["kind"], finding["proposal"]) == ("orphan_at_gateway", "refund")
     assert (finding["ours"], finding["theirs"], finding["key"]) == (None, 7.0, "stray:1")
+    assert finding["order_id"] in (None, order_id)
     assert gateway.given_back() == {}
+
+
+def test_a_refund_given_up_and_made_is_an_orphan(shop: Shop, gateway: FakeGateway) -> None:
+    order_id = shop.paid({shop.sell(): 1})
+    shop.ask_refund(order_id, 500)
+    gateway.answer_next(Declined("not now"))
+    shop.give_back()
+    refund = shop.refund(order_id)
+    gateway.refund(RefundRequest(refund.key, refund.charge_id, 500, "USD"))
+
+    (finding,) = _compare(shop)["findings"]
+
+    assert (finding["kind"], finding["what"]) == ("orphan_at_gateway", "refund")
+    assert (finding["key"], finding["order_id"]) == (refund.key, order_id)
 
 
 def test_a_charge_booked_under_another_id_is_found_on_both_sides(shop: Shop) -> None:
