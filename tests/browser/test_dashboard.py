@@ -170,6 +170,31 @@ def test_page_can_be_used_by_everybody(windows: Windows, path: str, theme: str) 
 
 
 @pytest.mark.proof
+def test_menu_of_a_phone_closes_over_the_page_that_was_chosen(windows: Windows) -> None:
+    page = windows.open("/app/market", width=375)
+    page.get_by_role("button", name="Menu").click()
+    menu = page.get_by_role("dialog", name="Menu")
+
+    menu.get_by_role("link", name="Shop").click()
+
+    expect(menu).to_have_count(0)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Shop")
+    expect(page).to_have_title("Shop · Tradepost")
+
+
+@pytest.mark.proof
+def test_page_that_cannot_be_loaded_leaves_the_menu(windows: Windows) -> None:
+    page = windows.open("/app/market")
+    page.route("**/assets/ShopPage-*", lambda asked: asked.abort())
+
+    page.get_by_role("link", name="Shop").click()
+
+    expect(page.get_by_role("alert")).to_contain_text("could not be loaded")
+    page.get_by_role("link", name="Events").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Events")
+
+
+@pytest.mark.proof
 @pytest.mark.parametrize("path", PAGES)
 def test_page_fits_a_phone(windows: Windows, path: str) -> None:
     page = windows.open(path, width=375)

@@ -1,11 +1,14 @@
 /** The frame around every page: where one is, where one can go, and whether what one sees is live. */
 
-import { useState } from "react";
+import { Suspense, useEffect, useRef, useState } from "react";
+import CloseButton from "react-bootstrap/CloseButton";
 import Offcanvas from "react-bootstrap/Offcanvas";
-import { Link, NavLink, Outlet, useLocation } from "react-router";
+import { Link, NavLink, Outlet, useLocation, useNavigationType } from "react-router";
 import { useLiveState } from "../live/LiveProvider";
 import { useCart } from "../shop/cart";
 import { Icon, type IconName } from "../ui/Icon";
+import { Loading } from "../ui/states";
+import { PageBoundary } from "./PageBoundary";
 import { useSession } from "./session";
 import { chooseTheme, preferredTheme, type Theme } from "./theme";
 
@@ -28,8 +31,10 @@ const OPERATORS: Place[] = [
 const ADMINS: Place[] = [{ to: "/app/users", label: "Users", icon: "users" }];
 
 export function Shell() {
-  const [isOpen, setOpen] = useState(false);
-  const { pathname } = useLocation();
+  // Where the menu was opened: whatever is chosen in it leads elsewhere, and so closes it.
+  const [openedAt, setOpenedAt] = useState<string | null>(null);
+  const { key, pathname } = useLocation();
+  const content = usePageBegin();
   return (
     <div className="shell">
       <a href="#content" className="visually-hidden-focusable skip">
@@ -39,29 +44,49 @@ export function Shell() {
         <Menu />
       </aside>
       <div className="topbar d-lg-none">
-        <button type="button" className="btn btn-icon" aria-label="Menu" onClick={() => setOpen(true)}>
+        <button type="button" className="btn btn-icon" aria-label="Menu" onClick={() => setOpenedAt(key)}>
           <Icon name="menu" />
         </button>
         <Brand />
         <CartLink />
       </div>
-      <Offcanvas show={isOpen} onHide={() => setOpen(false)} className="sidebar" key={pathname}>
+      <Offcanvas show={openedAt === key} onHide={() => setOpenedAt(null)} className="sidebar" aria-label="Menu">
+        <CloseButton aria-label="Close the menu" onClick={() => setOpenedAt(null)} />
         <Menu />
       </Offcanvas>
       <div className="main-column">
         <LiveBanner />
-        <main id="content" tabIndex={-1}>
-          <Outlet />
+        <main id="content" tabIndex={-1} ref={content}>
+          <PageBoundary key={pathname}>
+            <Suspense fallback={<Loading rows={6} />}>
+              <Outlet />
+            </Suspense>
+          </PageBoundary>
         </main>
       </div>
     </div>
   );
 }
 
+/** Another page begins at its top, with the focus in it, as a document that was loaded would. */
+function usePageBegin() {
+  const content = useRef<HTMLElement>(null);
+  const { pathname } = useLocation();
+  const isNew = useNavigationType() !== "POP";
+  const shown = useRef(pathname);
+  useEffect(() => {
+    if (shown.current === pathname) return;
+    shown.current = pathname;
+    content.current?.focus({ preventScroll: true });
+    if (isNew) window.scrollTo(0, 0);
+  }, [pathname, isNew]);
+  return content;
+}
+
 function Menu() {
   const { isOperator, isAdmin } = useSession();
   return (
-    <>
+    <div className="menu-column">
       <Brand />
       <nav aria-label="Main" className="menu">
         <Places places={EVERYBODY} />
@@ -73,7 +98,7 @@ function Menu() {
         <Me />
         <Foot />
       </div>
-    </>
+    </div>
   );
 }
 

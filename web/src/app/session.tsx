@@ -15,7 +15,12 @@ interface Session {
   isOpen: boolean;
   home: Schemas["Home"] | undefined;
   signOut: () => Promise<void>;
+  /** Why it is not known who one is, if so; nobody is signed out by that. */
+  error: unknown;
+  ask: () => void;
 }
+
+const ASK_AGAIN_MS = 15_000;
 
 const SessionContext = createContext<Session | null>(null);
 
@@ -35,7 +40,7 @@ async function signOut(): Promise<void> {
 
 export function SessionProvider({ children }: { children: (session: Session) => ReactNode }) {
   const cache = useQueryClient();
-  const me = useQuery({ queryKey: keys.me, queryFn: findPerson, staleTime: Number.POSITIVE_INFINITY });
+  const me = useQuery({ queryKey: keys.me, queryFn: findPerson, staleTime: Number.POSITIVE_INFINITY, refetchInterval: ({ state }) => (state.error ? ASK_AGAIN_MS : false) });
   const home = useQuery({
     queryKey: keys.home,
     queryFn: () => unwrap(api.GET("/", { headers: { Accept: "application/json" } })) as Promise<Schemas["Home"]>,
@@ -45,6 +50,8 @@ export function SessionProvider({ children }: { children: (session: Session) => 
   useEffect(() => onTokenChange(() => cache.resetQueries()), [cache]);
 
   const person = me.data ?? null;
+  const error = me.data === undefined ? me.error : null;
+  const { refetch } = me;
   const session = useMemo<Session>(
     () => ({
       person,
@@ -53,8 +60,10 @@ export function SessionProvider({ children }: { children: (session: Session) => 
       isOpen: home.data?.auth_mode === "open",
       home: home.data,
       signOut,
+      error,
+      ask: () => void refetch(),
     }),
-    [person, home.data],
+    [person, home.data, error, refetch],
   );
   if (me.isPending) return <div className="splash" role="status" aria-label="Loading" />;
   return <SessionContext value={session}>{children(session)}</SessionContext>;

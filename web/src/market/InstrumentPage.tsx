@@ -2,13 +2,13 @@
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { lazy, Suspense, useState } from "react";
-import { useParams } from "react-router";
+import { Link, useParams } from "react-router";
 import { api, type Schemas, unwrap } from "../api/client";
 import { keys } from "../api/keys";
 import { useSession } from "../app/session";
 import { useToast } from "../app/toasts";
 import { formatPrice } from "../ui/format";
-import { Empty, Loading, PageHead, Shown } from "../ui/states";
+import { Empty, isMissing, Loading, NotFound, PageHead, Shown } from "../ui/states";
 import { Change } from "../ui/text";
 import { Age, Marks } from "./Marks";
 import { NewsList } from "./NewsList";
@@ -19,6 +19,13 @@ const CandleChart = lazy(async () => ({ default: (await import("./CandleChart"))
 export function InstrumentPage() {
   const symbol = useParams()["symbol"] ?? "";
   const quote = useQuote(symbol);
+  if (!quote.data && isMissing(quote.error)) {
+    return (
+      <NotFound title={`Nothing is known about ${shortName(symbol)}.`}>
+        <Link to="/app/market">Search for another symbol.</Link>
+      </NotFound>
+    );
+  }
   const isShare = !symbol.includes(":");
   return (
     <>

@@ -6,7 +6,7 @@ import { Link, useParams } from "react-router";
 import type { Order } from "../api/client";
 import { useSession } from "../app/session";
 import { useToast } from "../app/toasts";
-import { Failure, PageHead, Shown } from "../ui/states";
+import { Failure, NotFound, PageHead, Shown } from "../ui/states";
 import { Ago, Money, Status } from "../ui/text";
 import { cancelOrder, explainOrder, useOrder, useTimeline } from "./orders";
 import { RefundDialog } from "./RefundDialog";
@@ -15,7 +15,16 @@ import { Steps } from "./Steps";
 export function OrderPage() {
   const id = Number(useParams()["id"]);
   const order = useOrder(id);
-  return <Shown of={order}>{(found) => <Receipt order={found} />}</Shown>;
+  const missing = (
+    <NotFound title="There is no such order.">
+      <Link to="/app/orders">Look at those that you can see.</Link>
+    </NotFound>
+  );
+  return (
+    <Shown of={order} missing={missing}>
+      {(found) => <Receipt order={found} />}
+    </Shown>
+  );
 }
 
 function Receipt({ order }: { order: Order }) {
@@ -33,8 +42,11 @@ function Receipt({ order }: { order: Order }) {
             </p>
             <p className="mb-0 text-secondary">{explainOrder(order.status, timeline.data)}</p>
           </section>
-          <section className="panel panel-flush table-scroll" aria-label="Goods">
-            <Goods order={order} />
+          <section className="panel panel-flush" aria-label="Goods">
+            <div className="table-scroll">
+              <Goods order={order} />
+            </div>
+            <Sums order={order} />
           </section>
         </div>
         <section className="panel" aria-label="What happened">
@@ -53,8 +65,8 @@ function Goods({ order }: { order: Order }) {
         <tr>
           <th>Product</th>
           <th className="right">Quantity</th>
-          <th className="right">Price</th>
-          <th className="right">Fee</th>
+          <th className="right wide-only">Price</th>
+          <th className="right wide-only">Fee</th>
           <th className="right">Sum</th>
         </tr>
       </thead>
@@ -65,10 +77,10 @@ function Goods({ order }: { order: Order }) {
               <Link to={`/app/shop/${line.product_id}`}>{line.name}</Link>
             </td>
             <td className="right num">{line.quantity}</td>
-            <td className="right">
+            <td className="right wide-only">
               <Money amount={line.unit_price} currency={order.currency} />
             </td>
-            <td className="right">
+            <td className="right wide-only">
               <Money amount={line.unit_fee} currency={order.currency} />
             </td>
             <td className="right">
@@ -76,25 +88,37 @@ function Goods({ order }: { order: Order }) {
             </td>
           </tr>
         ))}
-        <Sum label="Goods" amount={order.subtotal} order={order} />
-        <Sum label="Fee" amount={order.fee} order={order} />
-        <Sum label="Total" amount={order.total} order={order} strong />
-        {order.refunded > 0 && <Sum label="Given back" amount={-order.refunded} order={order} />}
       </tbody>
     </table>
   );
 }
 
-function Sum({ label, amount, order, strong }: { label: string; amount: number; order: Order; strong?: boolean }) {
+/** Below the table, not in it: a wide row must not push the total out of sight. */
+function Sums({ order }: { order: Order }) {
+  const { currency } = order;
   return (
-    <tr>
-      <td colSpan={4} className={strong ? "right fw-semibold" : "right text-secondary"}>
-        {label}
-      </td>
-      <td className="right">
-        <Money amount={amount} currency={order.currency} {...(strong && { strong })} />
-      </td>
-    </tr>
+    <dl className="facts sums receipt-sums">
+      <dt>Goods</dt>
+      <dd>
+        <Money amount={order.subtotal} currency={currency} />
+      </dd>
+      <dt>Fee</dt>
+      <dd>
+        <Money amount={order.fee} currency={currency} />
+      </dd>
+      <dt className="total">Total</dt>
+      <dd className="total">
+        <Money amount={order.total} currency={currency} />
+      </dd>
+      {order.refunded > 0 && (
+        <>
+          <dt>Given back</dt>
+          <dd>
+            <Money amount={-order.refunded} currency={currency} />
+          </dd>
+        </>
+      )}
+    </dl>
   );
 }
 

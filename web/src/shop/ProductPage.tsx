@@ -4,7 +4,7 @@ import { useState } from "react";
 import { Link, useNavigate, useParams } from "react-router";
 import type { Product } from "../api/client";
 import { useSession } from "../app/session";
-import { PageHead, Shown } from "../ui/states";
+import { NotFound, PageHead, Shown } from "../ui/states";
 import { Money } from "../ui/text";
 import { MOST_OF_ONE, useCart } from "./cart";
 import { Picture } from "./Picture";
@@ -14,7 +14,16 @@ import { InStock } from "./ShopPage";
 
 export function ProductPage() {
   const product = useProduct(Number(useParams()["id"]));
-  return <Shown of={product}>{(found) => <Details product={found} />}</Shown>;
+  const missing = (
+    <NotFound title="There is no such product.">
+      It may be off sale. <Link to="/app/shop">Have a look at the shop.</Link>
+    </NotFound>
+  );
+  return (
+    <Shown of={product} missing={missing}>
+      {(found) => <Details product={found} />}
+    </Shown>
+  );
 }
 
 function Details({ product }: { product: Product }) {

@@ -1,9 +1,17 @@
 /** What a page shows when it has nothing to show: yet, at all, or because something is wrong. */
 
-import type { ReactNode } from "react";
+import { type ReactNode, useEffect } from "react";
 import { Problem } from "../api/client";
 
-export function PageHead({ title, lead, children }: { title: ReactNode; lead?: ReactNode; children?: ReactNode }) {
+/** Name the window after the page, for tabs, bookmarks and screen readers. */
+function useTitle(title: string): void {
+  useEffect(() => {
+    document.title = `${title} · Tradepost`;
+  }, [title]);
+}
+
+export function PageHead({ title, lead, children }: { title: string; lead?: ReactNode; children?: ReactNode }) {
+  useTitle(title);
   return (
     <header className="page-head">
       <div>
@@ -34,6 +42,22 @@ export function Empty({ title, children }: { title: string; children?: ReactNode
   );
 }
 
+/** A page that is not there, and the way to one that is. */
+export function NotFound({ title, children }: { title: string; children: ReactNode }) {
+  useTitle(title);
+  return (
+    <div className="empty">
+      <h1 className="mb-2">{title}</h1>
+      <p className="text-secondary mb-0">{children}</p>
+    </div>
+  );
+}
+
+/** Nothing stands under an address: it is unknown, or it can be nobody's (as orders/abc). */
+export function isMissing(error: unknown): boolean {
+  return error instanceof Problem && (error.status === 404 || error.status === 422);
+}
+
 /** What went wrong, what to do, and the id by which the server's log knows it. */
 export function Failure({ error, onRetry }: { error: unknown; onRetry?: (() => void) | undefined }) {
   const problem = error instanceof Problem ? error : null;
@@ -59,9 +83,17 @@ interface Asked<T> {
   refetch: () => unknown;
 }
 
-/** A query's four states in one place: waiting, failed, empty, there. */
-export function Shown<T>({ of, empty, children }: { of: Asked<T>; empty?: ReactNode; children: (data: T) => ReactNode }) {
+interface ShownProps<T> {
+  of: Asked<T>;
+  empty?: ReactNode;
+  missing?: ReactNode;
+  children: (data: T) => ReactNode;
+}
+
+/** A query's states in one place: waiting, failed, not to be found, empty, there. */
+export function Shown<T>({ of, empty, missing, children }: ShownProps<T>) {
   if (of.data === undefined) {
+    if (missing && isMissing(of.error)) return missing;
     return of.isPending ? <Loading /> : <Failure error={of.error} onRetry={of.refetch} />;
   }
   if (empty && Array.isArray(of.data) && of.data.length === 0) return empty;
