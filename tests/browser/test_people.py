@@ -52,7 +52,7 @@ def test_one_customer_does_not_see_the_other(windows: Windows) -> None:
     expect(bob.get_by_text("There are no orders yet.")).to_be_visible()
     bob.goto(ada.url)
 
-    expect(bob.get_by_role("alert")).to_contain_text("There is no order")
+    expect(bob.get_by_role("heading", level=1)).to_have_text("There is no such order.")
     expect(bob.get_by_role("link", name="Operations")).to_have_count(0)
 
 
@@ -91,3 +91,16 @@ def test_person_changes_his_address_with_his_password(windows: Windows) -> None:
     expect(page.get_by_role("heading", name="Dorothea")).to_be_visible()
     expect(page.get_by_text("dorothea@example.org")).to_be_visible()
     expect(account.get_by_label("Your password")).to_have_count(0)
+
+
+def test_person_changes_his_password_and_goes_on(windows: Windows) -> None:
+    page = windows.open("/app/sign-in?next=/app/profile")
+    join(page, "Egon")
+    form = page.get_by_role("form", name="Password")
+
+    form.get_by_label("Current password").fill(PASSWORD)
+    form.get_by_label("New password").fill(PASSWORD.upper())
+    form.get_by_role("button", name="Change password").click()
+
+    expect(page.get_by_text("The password is changed.")).to_be_visible()
+    expect(page.get_by_role("heading", name="Egon")).to_be_visible()

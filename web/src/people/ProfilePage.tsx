@@ -5,10 +5,9 @@ import { useState } from "react";
 import { useNavigate } from "react-router";
 import { api, Problem, unwrap } from "../api/client";
 import { keys } from "../api/keys";
-import { dropToken } from "../api/token";
 import { type Person, useSession } from "../app/session";
 import { useToast } from "../app/toasts";
-import { Field } from "../ui/Field";
+import { Field, PASSWORD_LENGTH } from "../ui/Field";
 import { inWords } from "../ui/format";
 import { Failure, PageHead } from "../ui/states";
 import { Ago } from "../ui/text";
@@ -104,14 +103,16 @@ function PasswordForm() {
   const change = useMutation({
     mutationFn: () => unwrap(api.POST("/auth/password", { body: { current_password: current, new_password: wanted } })),
     onSuccess: () => {
-      say("The password is changed. Sign in again, here and elsewhere.");
-      dropToken();
+      setCurrent("");
+      setWanted("");
+      say("The password is changed. You stay signed in here, and nowhere else.");
     },
   });
   const problem = change.error instanceof Problem ? change.error : null;
   return (
     <form
       className="panel d-grid gap-3"
+      aria-label="Password"
       onSubmit={(event) => {
         event.preventDefault();
         change.mutate();
@@ -119,7 +120,7 @@ function PasswordForm() {
     >
       <h2 className="mb-0">Password</h2>
       <Field label="Current password" type="password" value={current} onChange={setCurrent} autoComplete="current-password" error={problem?.of("current_password")} required />
-      <Field label="New password" type="password" value={wanted} onChange={setWanted} autoComplete="new-password" error={problem?.of("new_password")} help="It ends every other session of yours." required />
+      <Field label="New password" type="password" value={wanted} onChange={setWanted} autoComplete="new-password" error={problem?.of("new_password")} help={`${PASSWORD_LENGTH}. Changing it ends your other sign-ins.`} required />
       {change.error && !problem?.body.errors?.length && <Failure error={change.error} />}
       <div>
         <button type="submit" className="btn btn-primary" disabled={change.isPending}>

@@ -7,7 +7,7 @@ import { api, Problem, unwrap } from "../api/client";
 import { keepToken } from "../api/token";
 import { useSession } from "../app/session";
 import { Failure, PageHead } from "../ui/states";
-import { Field } from "../ui/Field";
+import { Field, PASSWORD_LENGTH } from "../ui/Field";
 
 async function signIn(email: string, password: string): Promise<void> {
   keepToken(
@@ -50,12 +50,12 @@ export function SignInPage() {
       >
         {isNew && <Field label="Name" value={name} onChange={setName} autoComplete="name" error={problem?.of("name")} required />}
         <Field label="E-mail" type="email" value={email} onChange={setEmail} autoComplete="username" error={problem?.of("email")} required />
-        <Field label="Password" type="password" value={password} onChange={setPassword} autoComplete={isNew ? "new-password" : "current-password"} error={problem?.of("password")} required />
+        <Field label="Password" type="password" value={password} onChange={setPassword} autoComplete={isNew ? "new-password" : "current-password"} error={problem?.of("password")} {...(isNew && { help: `${PASSWORD_LENGTH}, of any kind.` })} required />
         {enter.error && !problem?.body.errors?.length && <Failure error={enter.error} />}
         <button type="submit" className="btn btn-primary" disabled={enter.isPending}>
           {isNew ? "Make the account" : "Sign in"}
         </button>
-        <button type="button" className="btn btn-link" onClick={() => setNew(!isNew)}>
+        <button type="button" className="btn btn-link" onClick={() => { setNew(!isNew); enter.reset(); }}>
           {isNew ? "I have an account" : "I am new here"}
         </button>
       </form>

@@ -6,7 +6,7 @@ import { api, Problem, type Schemas, unwrap, unwrapPage } from "../api/client";
 import { keys } from "../api/keys";
 import { useSession } from "../app/session";
 import { useToast } from "../app/toasts";
-import { Field } from "../ui/Field";
+import { Field, PASSWORD_LENGTH } from "../ui/Field";
 import { inWords } from "../ui/format";
 import { More } from "../ui/More";
 import { Failure, Loading, PageHead } from "../ui/states";
@@ -121,7 +121,7 @@ function AddForm({ onDone }: { onDone: () => void }) {
     >
       <Field label="Name" value={form.name} onChange={set("name")} error={problem?.of("name")} required />
       <Field label="E-mail" type="email" value={form.email} onChange={set("email")} error={problem?.of("email")} required />
-      <Field label="Password" type="password" value={form.password} onChange={set("password")} error={problem?.of("password")} autoComplete="new-password" required />
+      <Field label="Password" type="password" value={form.password} onChange={set("password")} error={problem?.of("password")} autoComplete="new-password" help={`${PASSWORD_LENGTH}, of any kind.`} required />
       <label>
         <span className="form-label d-block">Role</span>
         <select className="form-select" value={form.role} onChange={(event) => set("role")(event.target.value)}>

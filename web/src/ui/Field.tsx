@@ -2,6 +2,9 @@
 
 import { type HTMLInputAutoCompleteAttribute, useId } from "react";
 
+/** What the API asks of a password. */
+export const PASSWORD_LENGTH = "10 to 128 characters";
+
 interface FieldProps {
   label: string;
   value: string;
