@@ -40,7 +40,7 @@ export class Problem extends Error {
 /** Nothing answered at all. */
 export class Unreachable extends Error {
   constructor() {
-    super("The server cannot be reached. What you see may be old; it is tried again.");
+    super("The server cannot be reached. Try again in a moment.");
     this.name = "Unreachable";
   }
 }

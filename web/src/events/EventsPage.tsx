@@ -41,11 +41,17 @@ export function EventsPage() {
         </button>
       </PageHead>
       <div className="panel panel-flush feed">
-        {shown.length === 0 && <Empty title={state === "live" ? "Nothing has happened yet." : "Waiting for the connection."}>What is committed appears here at once.</Empty>}
+        {shown.length === 0 && <Nothing isLive={state === "live"} isFiltered={Boolean(topic || type)} />}
         {shown.map((row) => (row.kind === "notice" ? <Gap key={row.key} detail={row.detail} /> : <EntryRow key={row.key} entry={row.entry} />))}
       </div>
     </>
   );
+}
+
+function Nothing({ isLive, isFiltered }: { isLive: boolean; isFiltered: boolean }) {
+  if (!isLive) return <Empty title="Waiting for the connection." />;
+  if (isFiltered) return <Empty title="Nothing of this kind has happened since you came.">Choose another topic or type.</Empty>;
+  return <Empty title="Nothing has happened since you came.">What is committed appears here at once.</Empty>;
 }
 
 function Gap({ detail }: { detail: string }) {
@@ -94,10 +100,15 @@ function Details({ entry }: { entry: Entry }) {
         {JSON.stringify(entry, null, 2)}
       </pre>
       <div>
-        <button type="button" className="btn btn-sm btn-outline-secondary d-inline-flex gap-2 align-items-center" onClick={() => void navigator.clipboard.writeText(command).then(() => say("The command is on the clipboard."))}>
-          <Icon name="copy" />
-          Copy as curl
-        </button>
+        {"clipboard" in navigator ? (
+          <button type="button" className="btn btn-sm btn-outline-secondary d-inline-flex gap-2 align-items-center" onClick={() => void navigator.clipboard.writeText(command).then(() => say("The command is on the clipboard."))}>
+            <Icon name="copy" />
+            Copy as curl
+          </button>
+        ) : (
+          // Browsers lend the clipboard to secure pages only.
+          <code className="text-break">{command}</code>
+        )}
       </div>
     </div>
   );

@@ -6,6 +6,7 @@ import { useSearchParams } from "react-router";
 import type { Product } from "../api/client";
 import { keys } from "../api/keys";
 import { useProduct, useProducts } from "../shop/products";
+import { formatCount } from "../ui/format";
 import { More } from "../ui/More";
 import { Empty, Failure, Loading, PageHead } from "../ui/states";
 import { Ago, Money } from "../ui/text";
@@ -95,7 +96,7 @@ function List({ items, onOpen }: { items: Product[]; onOpen: (open: Open) => voi
                 <Money amount={product.price} currency={product.currency} />
               </td>
               <td className={`right num ${product.quantity <= LOW ? "change-down fw-semibold" : ""}`}>
-                {product.quantity}
+                {formatCount(product.quantity)}
                 {product.quantity <= LOW && <span className="small fw-normal"> {product.quantity === 0 ? "sold out" : "low"}</span>}
               </td>
               <td className="right text-secondary text-nowrap">

@@ -7,7 +7,7 @@ import { api, Problem, type Product, type Schemas, unwrap } from "../api/client"
 import { keys } from "../api/keys";
 import { useToast } from "../app/toasts";
 import { Field } from "../ui/Field";
-import { inWords } from "../ui/format";
+import { formatCount, inWords } from "../ui/format";
 import { Failure, Shown } from "../ui/states";
 import { Ago } from "../ui/text";
 
@@ -40,7 +40,7 @@ function Counted({ stock }: { stock: Schemas["StockOut"] }) {
       <div className="d-flex gap-4">
         {(["on_hand", "reserved", "available"] as const).map((field) => (
           <div key={field}>
-            <div className="figure-value">{stock[field]}</div>
+            <div className="figure-value">{formatCount(stock[field])}</div>
             <div className="figure-label">{inWords(field)}</div>
           </div>
         ))}

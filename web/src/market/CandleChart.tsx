@@ -10,22 +10,33 @@ function colours() {
   return { up: of("--up"), down: of("--down"), text: of("--muted"), line: of("--line") };
 }
 
+function candleColours({ up, down }: ReturnType<typeof colours>) {
+  return { upColor: up, downColor: down, wickUpColor: up, wickDownColor: down };
+}
+
 export function CandleChart({ candles }: { candles: Candles }) {
   const place = useRef<HTMLDivElement>(null);
   const chart = useRef<{ api: IChartApi; series: ISeriesApi<"Candlestick"> } | null>(null);
 
   useEffect(() => {
-    const { up, down, text, line } = colours();
+    const painted = colours();
     const api = createChart(place.current!, {
       autoSize: true,
-      layout: { background: { color: "transparent" }, textColor: text, attributionLogo: false },
-      grid: { vertLines: { visible: false }, horzLines: { color: line } },
+      layout: { background: { color: "transparent" }, textColor: painted.text, attributionLogo: false },
+      grid: { vertLines: { visible: false }, horzLines: { color: painted.line } },
       rightPriceScale: { borderVisible: false },
       timeScale: { borderVisible: false, timeVisible: true },
     });
-    const series = api.addSeries(CandlestickSeries, { upColor: up, downColor: down, wickUpColor: up, wickDownColor: down, borderVisible: false });
+    const series = api.addSeries(CandlestickSeries, { ...candleColours(painted), borderVisible: false });
     chart.current = { api, series };
+    const repainted = new MutationObserver(() => {
+      const now = colours();
+      api.applyOptions({ layout: { textColor: now.text }, grid: { horzLines: { color: now.line } } });
+      series.applyOptions(candleColours(now));
+    });
+    repainted.observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
     return () => {
+      repainted.disconnect();
       api.remove();
       chart.current = null;
     };

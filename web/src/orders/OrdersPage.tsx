@@ -12,7 +12,8 @@ import { type OrderStatus, STATUSES, useOrders } from "./orders";
 export function OrdersPage() {
   const { isOperator } = useSession();
   const [search, setSearch] = useSearchParams();
-  const status = search.get("status") as OrderStatus | null;
+  const asked = search.get("status");
+  const status = STATUSES.find((each) => each === asked) ?? null;
   return (
     <>
       <PageHead title="Orders" lead={isOperator ? "Everybody's, as they change." : "Yours, as they change."}>
@@ -51,8 +52,8 @@ function List({ status }: { status: OrderStatus | null }) {
             <tr>
               <th>Order</th>
               <th>State</th>
-              <th>Goods</th>
-              {isOperator && <th className="right">Customer</th>}
+              <th className="wide-only">Goods</th>
+              {isOperator && <th className="right wide-only">Customer</th>}
               <th className="right">Total</th>
               <th className="right">Placed</th>
             </tr>
@@ -79,11 +80,11 @@ function Row({ order, withCustomer }: { order: Order; withCustomer: boolean }) {
       <td>
         <Status name={order.status} />
       </td>
-      <td>
+      <td className="wide-only">
         {first && `${first.quantity} × ${first.name}`}
         {others.length > 0 && <span className="text-secondary"> and {others.length} more</span>}
       </td>
-      {withCustomer && <td className="right num">{order.user_id}</td>}
+      {withCustomer && <td className="right num wide-only">{order.user_id}</td>}
       <td className="right">
         <Money amount={order.total} currency={order.currency} />
       </td>

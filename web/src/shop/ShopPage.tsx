@@ -5,7 +5,7 @@ import { Link, useSearchParams } from "react-router";
 import type { Product, Schemas } from "../api/client";
 import { useSession } from "../app/session";
 import { useToast } from "../app/toasts";
-import { formatShare } from "../ui/format";
+import { formatCount, formatShare } from "../ui/format";
 import { More } from "../ui/More";
 import { Empty, Failure, Loading, PageHead } from "../ui/states";
 import { Money } from "../ui/text";
@@ -29,7 +29,7 @@ export function ShopPage() {
     ...(q && { q }),
     ...(search.get("category") && { category: search.get("category")! }),
     ...(search.get("in_stock") && { in_stock: "true" as const }),
-    sort: (search.get("sort") as Schemas["Sort"] | null) ?? "newest",
+    sort: SORTS.find(([sort]) => sort === search.get("sort"))?.[0] ?? "newest",
   };
   const products = useProducts(filter);
   const categories = useCategories();
@@ -124,5 +124,5 @@ function Good({ product }: { product: Product }) {
 export function InStock({ quantity }: { quantity: number }) {
   if (quantity === 0) return <span className="small text-danger-emphasis">Sold out</span>;
   if (quantity <= 10) return <span className="small num change-down">Only {quantity} left</span>;
-  return <span className="small text-secondary num">{quantity} in stock</span>;
+  return <span className="small text-secondary num">{formatCount(quantity)} in stock</span>;
 }

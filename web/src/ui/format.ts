@@ -19,6 +19,11 @@ export function formatMoney(amount: number, currency: string): string {
   }
 }
 
+/** A number of things, its thousands apart: "1,000,000". */
+export function formatCount(count: number): string {
+  return count.toLocaleString();
+}
+
 /** A price: as many decimals as its size asks for. */
 export function formatPrice(value: number): string {
   const digits = Math.abs(value) >= 10 ? 2 : Math.abs(value) >= 0.1 ? 4 : 6;
