@@ -25,7 +25,7 @@ from shop import checkout, orders
 from shop.checkout import Terms
 from shop.orders import OrderStatus
 from shop.stock import OutOfStock
-from workers.bells import ring
+from workers.bells import ring, ring_in_time
 from workers.events import publish
 from workers.payments import settle
 
@@ -33,6 +33,8 @@ router = APIRouter(prefix="/orders", tags=["orders"])
 _placing = APIRouter(prefix="/orders", tags=["orders"], route_class=KnownFirst)
 
 MOST_LINES = 100
+# Who settles a new order tells of it too; until then, and without a worker for payments, so often.
+_TELL_EVERY_S = 0.1
 OrderId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 IdempotencyKey = Annotated[
     str | None,
@@ -170,7 +172,8 @@ def place_order(
         sessions, wish, terms=terms_of(settings), idempotency_key=idempotency_key
     )
     failpoints.reach("orders.committed")
-    ring(settle, publish)  # after the commit: a worker must be able to read what it is told about
+    ring(settle)  # after the commit: a worker must be able to read what it is told about
+    ring_in_time(publish, most_s=_TELL_EVERY_S)
     return _created(order)
 
 

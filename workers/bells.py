@@ -3,10 +3,11 @@
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass
-from queue import SimpleQueue
+from functools import cache
+from queue import Empty, SimpleQueue
 
 from kombu.exceptions import OperationalError
 
@@ -42,6 +43,16 @@ def ring(*bells: Bell) -> None:
         _ringer.ask(asked)
 
 
+def ring_in_time(bell: Bell, *, most_s: float) -> None:
+    """Ring by a thread: at once, unless this process has done so less than `most_s` ago.
+
+    For what nobody waits for: all who ask within the time are one ring at its end. If the process
+    ends before, the sweep does its work.
+    """
+    ringer = _ringer or _own_ringer()
+    ringer.ask({bell.name: _Asked(bell, copy_context(), most_s)})
+
+
 @contextmanager
 def ringing() -> Iterator[None]:
     """Let `ring` return at once while the block lasts: a thread beside it does the ringing.
@@ -75,10 +86,14 @@ def send(name: str, *, queue: str, retry_of: int | None = None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A bell, and the context of who asked for it: the message names the request."""
+    """A bell, and the context of who asked for it: the message names the request.
+
+    Between two rings of it there is at least `apart_s`.
+    """
 
     bell: Bell
     context: Context
+    apart_s: float = 0.0
 
 
 class _Ringer:
@@ -86,6 +101,8 @@ class _Ringer:
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Mapping[str, _Asked] | None] = SimpleQueue()
+        self._waiting: dict[str, _Asked] = {}
+        self._rung_at: dict[str, float] = {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ringer", daemon=True)
         self._thread.start()
@@ -101,22 +118,49 @@ class _Ringer:
         self._thread.join()
 
     def _run(self) -> None:
-        open_ = True
-        while open_:
-            waiting = [self._queue.get()]
-            while not self._queue.empty():  # nobody else takes from it
-                waiting.append(self._queue.get())
-            open_ = waiting[-1] is not None
-            gathered: dict[str, _Asked] = {}
-            for asked in waiting:
-                gathered |= asked or {}
-            heard = True
-            try:
-                heard = _ring(gathered)
-            except Exception:  # noqa: BLE001 - the outermost loop: who asks next is to be heard all the same
-                log.exception("ringing_failed")
-            longest = _GATHER_S if heard else _GATHER_UNHEARD_S
-            self._closing.wait(min(len(waiting) * _GATHER_EACH_S, longest))
+        while not self._closing.is_set():
+            self._turn()
+        self._turn()  # for what is left
+
+    def _turn(self) -> None:
+        count = self._listen()
+        due = self._take_due()
+        heard = True
+        try:
+            heard = not due or _ring(due)
+        except Exception:  # noqa: BLE001 - the outermost loop: who asks next is to be heard all the same
+            log.exception("ringing_failed")
+        longest_s = _GATHER_S if heard else _GATHER_UNHEARD_S
+        self._closing.wait(min(count * _GATHER_EACH_S, longest_s))
+
+    def _listen(self) -> int:
+        """Wait until somebody asks or a bell is due; tell how many have asked for one at once."""
+        count, wait_s = 0, self._wait_s()
+        with suppress(Empty):
+            while (all_asked := self._queue.get(timeout=wait_s)) is not None:
+                for name, asked in all_asked.items():
+                    known = self._waiting.setdefault(name, asked)
+                    if asked.apart_s < known.apart_s:
+                        self._waiting[name] = asked
+                count += any(not asked.apart_s for asked in all_asked.values())
+                wait_s = 0.0
+        return count
+
+    def _wait_s(self) -> float | None:
+        if self._closing.is_set():
+            return 0.0
+        due_at = [self._due_at(name) for name in self._waiting]
+        return max(0.0, min(due_at) - time.monotonic()) if due_at else None
+
+    def _due_at(self, name: str) -> float:
+        return self._rung_at.get(name, 0.0) + self._waiting[name].apart_s
+
+    def _take_due(self) -> dict[str, _Asked]:
+        """Take the bells whose time has come, and all of them in the end."""
+        now, all_ = time.monotonic(), self._closing.is_set()
+        names = [name for name in self._waiting if all_ or self._due_at(name) <= now]
+        self._rung_at.update(dict.fromkeys(names, now))
+        return {name: self._waiting.pop(name) for name in names}
 
 
 def _ring(asked: Mapping[str, _Asked]) -> bool:
@@ -140,3 +184,9 @@ def _ring(asked: Mapping[str, _Asked]) -> bool:
         log.warning("bell_failed", tasks=list(left))
         return False
     return bool(claimed)
+
+
+@cache
+def _own_ringer() -> _Ringer:
+    """Start the thread of a process that rings by itself otherwise, on first use."""
+    return _Ringer()

@@ -14,6 +14,7 @@ from tests.support.valkey import Valkey
 from tests.workers.conftest import PlaceOrder
 
 Ring = Callable[..., float]
+RARELY_S = 0.1  # as the ringer has it
 
 
 @pytest.fixture
@@ -69,6 +70,14 @@ def test_rings_of_who_answers_people_are_one_message_too(ring: Ring, broker: "re
     ring(1000, "beside")
 
     assert broker.llen("payments") == 1
+
+
+def test_what_nobody_waits_for_is_rung_seldom_and_in_the_end(
+    ring: Ring, broker: "redis.Redis"
+) -> None:
+    took_s = ring(30, "beside", "in_time")
+
+    assert 1 < broker.llen("payments") <= took_s / RARELY_S + 2
 
 
 def test_who_answers_people_does_not_wait_for_a_frozen_broker(ring: Ring, valkey: Valkey) -> None:
