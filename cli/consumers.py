@@ -89,7 +89,7 @@ def consume(
     if metrics_port:
         _serve_metrics(metrics_port)
     stop = _stopped_by_signals()
-    told, own = open_database(settings.database), open_own(settings)
+    told, own = open_database(settings.database), open_own(settings, group)
     with closing(redis.connect(settings.streams)) as client:
         Consumer(
             Group(client, group, chosen, consumer=new_name()),

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from infra.consumers.inbox import DeadLetter
+
 app = typer.Typer(help="Look after what consumer groups could not handle.", no_args_is_help=True)
 
 Group = Annotated[str, typer.Option("--group", help="The group's name.")]
@@ -24,20 +26,14 @@ def list_all(
     group: Annotated[str, typer.Option("--group", help="Only this group's.")] = "",
 ) -> None:
     """List what failed, and what waits behind it, oldest first."""
-    from cli.consumer_database import open_own  # noqa: PLC0415
+    from cli.consumer_database import open_all  # noqa: PLC0415
     from infra.consumers import dead_letters  # noqa: PLC0415
 
-    database = open_own(settings_of_run())
-    with database.reads() as session:
-        for row in dead_letters.list_of(session, group or None):
-            state = (
-                "waits behind" if row.behind else "to be replayed" if row.replay_at else "failed"
-            )
-            typer.echo(
-                f"{row.consumer_group}  {row.topic} {row.seq}  {row.subject} v{row.version}  "
-                f"{state}  {row.tries} tries  {row.error}"
-            )
-    database.engine.dispose()
+    for database in open_all(settings_of_run()):
+        with database.reads() as session:
+            for row in dead_letters.list_of(session, group or None):
+                typer.echo(_line(row))
+        database.engine.dispose()
 
 
 @app.command()
@@ -45,7 +41,7 @@ def replay(group: Group, topic: TopicOf, seq: Seq) -> None:
     """Let the group's consumers try an event again, then what waits behind it."""
     from infra.consumers import dead_letters  # noqa: PLC0415
 
-    _change(lambda session: dead_letters.replay(session, group, topic, seq))
+    _change(group, lambda session: dead_letters.replay(session, group, topic, seq))
     typer.echo(f"The consumers of {group} will try {topic} {seq} again.")
 
 
@@ -54,14 +50,22 @@ def drop(group: Group, topic: TopicOf, seq: Seq) -> None:
     """Give an event up for good: what waits behind it goes on without it."""
     from infra.consumers import dead_letters  # noqa: PLC0415
 
-    _change(lambda session: dead_letters.drop(session, group, topic, seq))
+    _change(group, lambda session: dead_letters.drop(session, group, topic, seq))
     typer.echo(f"{group} does without {topic} {seq}.")
 
 
-def _change(work: "Callable[[Session], None]") -> None:
+def _line(row: "DeadLetter") -> str:
+    state = "waits behind" if row.behind else "to be replayed" if row.replay_at else "failed"
+    return (
+        f"{row.consumer_group}  {row.topic} {row.seq}  {row.subject} v{row.version}  "
+        f"{state}  {row.tries} tries  {row.error}"
+    )
+
+
+def _change(group: str, work: "Callable[[Session], None]") -> None:
     from cli.consumer_database import open_own  # noqa: PLC0415
     from infra.db import transact  # noqa: PLC0415
 
-    database = open_own(settings_of_run())
+    database = open_own(settings_of_run(), group)
     transact(database.sessions, work)
     database.engine.dispose()

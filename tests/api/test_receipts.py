@@ -16,7 +16,7 @@ from examples.receipts import receipts
 from infra.consumers import dead_letters
 from infra.db import Database, open_database, transact
 from infra.errors import Invalid
-from infra.events.entries import Entry, from_cloud_event
+from infra.events.entries import from_cloud_event
 from infra.outbox import Change
 from infra.settings import Settings
 from tests.api.conftest import register
@@ -29,6 +29,10 @@ pytest_plugins = ("tests.api.event_fixtures",)
 
 WHEN = "2026-11-22T01:37:21Z"
 ORDERS = 60
+LETTER = (
+    b'{"id":"1-99","source":"/tradepost/orders","type":"order.placed","subject":"orders/9",'
+    b'"version":1,"data":{}}'
+)
 
 
 def completed(order_id: int) -> list[Change]:
@@ -124,14 +128,14 @@ def test_command_line_consumes_and_looks_after_dead_letters(
         "DATA_DIR": str(tmp_path),
     }
     tradepost, handled = [PYTHON, "-m", "cli", "events"], tmp_path / "handled"
-    own = open_own(Settings(database_url=SecretStr(env["DATABASE_URL"]), data_dir=tmp_path))
+    settings = Settings(database_url=SecretStr(env["DATABASE_URL"]), data_dir=tmp_path)
+    own = open_own(settings, "g")
     options = ["--topics", "orders", "--oldest", "--exec", f"tee -a {handled}"]
     options += ["--group", "g", "--metrics-port", str(metrics := free_port())]
     shop.complete(1, 1)
     consumer = processes.start("consume", [*tradepost, "consume", *options], env=env)
     consumer.wait_until(lambda: handled.exists() and handled.read_text().count("\n") == 3)
-    letter = from_cloud_event(handled.read_bytes().splitlines()[0])
-    transact(own.sessions, lambda session: _park_next(session, letter))
+    transact(own.sessions, lambda session: _park(session, "g"))
 
     listed = processes.start("list", [*tradepost, "dead-letters", "list"], env=env)
     assert listed.wait() == 0
@@ -150,10 +154,9 @@ def test_command_line_consumes_and_looks_after_dead_letters(
     own.engine.dispose()
 
 
-def _park_next(session: sa.orm.Session, entry: Entry) -> None:
-    told = entry.cloud_event.replace(b'"id":"1-1"', b'"id":"1-99"')
-    told = told.replace(b'"subject":"orders/1"', b'"subject":"orders/9"')
-    dead_letters.park(session, "g", from_cloud_event(told), behind=False, tries=5, error="no ink")
+def _park(session: sa.orm.Session, group: str) -> None:
+    letter = from_cloud_event(LETTER)
+    dead_letters.park(session, group, letter, behind=False, tries=5, error="no ink")
 
 
 @pytest.mark.parametrize(
@@ -173,16 +176,18 @@ def test_what_cannot_be_consumed_is_refused_with_a_sentence(options: list[str], 
     assert said in refused.exception.detail
 
 
-def test_dead_letters_are_listed_while_a_command_holds_the_lock_of_writers(
+def test_one_group_goes_on_while_the_command_of_another_holds_the_lock_of_writers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENV_FILE", "")
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    own = open_own(Settings(data_dir=tmp_path))
-    with own.sessions.begin() as session:
+    slow, other = (open_own(Settings(data_dir=tmp_path), name) for name in ("slow", "the/other"))
+    with slow.sessions.begin() as session:
         session.execute(sa.text("SELECT 1"))
+        transact(other.sessions, lambda session: _park(session, "the/other"))
         listed = CliRunner().invoke(events.app, ["dead-letters", "list"])
 
-    own.engine.dispose()
-    assert (listed.exit_code, listed.output) == (0, "")
+    for own in (slow, other):
+        own.engine.dispose()
+    assert (listed.exit_code, listed.output.split()[0]) == (0, "the/other")
     assert not (tmp_path / "tradepost.db").exists()
