@@ -17,6 +17,7 @@ from api.sorted_pages import SortedPaging
 from infra import db
 from infra.db import transact
 from infra.errors import Invalid
+from infra.settings import Settings
 from shop import catalogue, products
 from shop.catalogue import Filter
 from shop.products import Draft
@@ -188,11 +189,12 @@ def replace_product(
     body: ProductIn,
     _caller: Operator,
     sessions: Sessions,
+    settings: AppSettings,
     response: Response,
     versions: ExpectedVersions,
 ) -> dict[str, Any]:
     """Replace the catalogue fields of a product; stock is changed by stock movements only."""
-    fields = body.model_dump(exclude={"quantity"})
+    fields = _priced(body.model_dump(exclude={"quantity"}), settings)
     edited = _edit(sessions, product_id, fields, body.quantity, versions)
     response.headers["ETag"] = etag(edited["version"])
     return edited
@@ -204,11 +206,12 @@ def change_product(
     body: ProductChange,
     _caller: Operator,
     sessions: Sessions,
+    settings: AppSettings,
     response: Response,
     versions: ExpectedVersions,
 ) -> dict[str, Any]:
     """Change some catalogue fields. An edited price of a synced product is pinned by itself."""
-    fields = body.model_dump(exclude={"quantity"}, exclude_none=True)
+    fields = _priced(body.model_dump(exclude={"quantity"}, exclude_none=True), settings)
     edited = _edit(sessions, product_id, fields, body.quantity, versions)
     response.headers["ETag"] = etag(edited["version"])
     return edited
@@ -227,6 +230,14 @@ def delete_product(
     ring(publish)
 
 
+def _priced(fields: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Say a price as the shop does: in minor units, of the currency that we sell in now."""
+    if "price" not in fields:
+        return fields
+    price = fields.pop("price")
+    return {**fields, "price_minor": price, "currency": settings.currency}
+
+
 def _edit(
     sessions: db.Sessions,
     product_id: int,
@@ -234,8 +245,6 @@ def _edit(
     quantity: int | None,
     versions: frozenset[int] | None,
 ) -> dict[str, Any]:
-    if "price" in fields:
-        fields["price_minor"] = fields.pop("price")
     edited = transact(
         sessions,
         lambda session: products.edit(

@@ -1,6 +1,7 @@
 """Change what an order wants while nobody has begun to take its money."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -51,7 +52,7 @@ def amend(
         raise OrderNotChangeable(order_id, locked.status)
     if locked.live_attempt:
         raise PaymentInProgress(order_id)
-    lines = checkout.price(session, quantities, terms)
+    lines = checkout.price(session, quantities, replace(terms, currency=locked.order["currency"]))
     amounts = checkout.add_up(lines, expected_total_minor=expected_total_minor)
     _replace_lines(session, order_id, lines)
     stock.hold_instead(session, order_id=order_id, quantities=quantities, low_at=terms.low_stock)

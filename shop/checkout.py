@@ -24,7 +24,13 @@ from shop.products import Product
 _PRODUCT = table_of(Product).c
 # What is wanted and on sale, in the order of ids; the clock saves a question of its own.
 _ON_SALE = Prepared(
-    sa.select(_PRODUCT.id, _PRODUCT.name, _PRODUCT.price_minor, clock.Now().label("read_at"))
+    sa.select(
+        _PRODUCT.id,
+        _PRODUCT.name,
+        _PRODUCT.price_minor,
+        _PRODUCT.currency,
+        clock.Now().label("read_at"),
+    )
     .where(among_given(_PRODUCT.id, "ids"), _PRODUCT.withdrawn_at.is_(None))
     .order_by(_PRODUCT.id)
     .with_for_update(read=True)
@@ -53,8 +59,8 @@ class UnknownProduct(Invalid):
 
     code = "unknown_product"
 
-    def __init__(self, product_id: int) -> None:
-        super().__init__(f"Product {product_id} is not on sale.", product_id=product_id)
+    def __init__(self, product_id: int, because: str = "") -> None:
+        super().__init__(f"Product {product_id} is not on sale{because}.", product_id=product_id)
 
 
 class PriceChanged(Conflict):
@@ -215,11 +221,14 @@ def price(session: Session, quantities: Mapping[int, int], terms: Terms) -> list
     """Make an order's lines, under a shared lock: no product is withdrawn or repriced meanwhile.
 
     Raises:
-        UnknownProduct: one is not on sale.
+        UnknownProduct: one is not on sale, or not for our currency.
     """
     rows = _ON_SALE.run(session, ids=tuple(quantities)).rows
     if rows:
         clock.learn(session, rows[0][-1])
+    for product_id, _, _, currency, _ in rows:
+        if currency != terms.currency:
+            raise UnknownProduct(product_id, f": its price is still in {currency}")
     lines = [
         {
             "n": n,
@@ -229,7 +238,7 @@ def price(session: Session, quantities: Mapping[int, int], terms: Terms) -> list
             "unit_price_minor": price_minor,
             "unit_fee_minor": money.unit_fee(price_minor, terms.fee_rate),
         }
-        for n, (product_id, name, price_minor, _) in enumerate(rows, start=1)
+        for n, (product_id, name, price_minor, *_) in enumerate(rows, start=1)
     ]
     missing = quantities.keys() - {line["product_id"] for line in lines}
     if missing:

@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from shop.products import Product
 from tests.api.shopfront import Shopfront, Visitor, messages, problem_of
 from tests.support.valkey import Valkey
 
@@ -65,6 +67,16 @@ def test_put_replaces_the_catalogue_fields(front: Shopfront, operator: Visitor) 
     assert answer.status_code == 200
     assert (replaced["name"], replaced["price"], replaced["category"]) == ("Lamp", 80.0, "")
     assert replaced["version"] == 2
+
+
+def test_a_price_that_is_set_is_in_the_currency_of_now(front: Shopfront, operator: Visitor) -> None:
+    product = operator.http.post("/products/", json=LAMP).json()["id"]
+    with front.database.sessions.begin() as session:
+        session.execute(sa.update(Product).values(currency="EUR"))
+
+    changed = operator.http.patch(f"/products/{product}", json={"price": LAMP["price"]}).json()
+
+    assert (changed["currency"], changed["version"]) == ("USD", 2)
 
 
 def test_patch_changes_what_it_names(operator: Visitor) -> None:

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from shop.checkout import (
     PriceChanged,
     UnknownProduct,
 )
+from shop.products import Product
 from shop.stock import OutOfStock
 from tests.shop.stage import BUYER, Level, Shop, as_told
 from tests.support.gateway import FakeGateway
@@ -140,6 +142,15 @@ def test_a_withdrawn_product_cannot_be_ordered(shop: Shop) -> None:
     shop.withdraw(product)
 
     with pytest.raises(UnknownProduct):
+        shop.place({product: 1})
+
+
+def test_a_price_in_another_currency_is_not_taken_for_ours(shop: Shop) -> None:
+    product = shop.sell()
+    with shop.database.sessions.begin() as session:
+        session.execute(sa.update(Product).values(currency="EUR"))
+
+    with pytest.raises(UnknownProduct, match="still in EUR"):
         shop.place({product: 1})
 
 
