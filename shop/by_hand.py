@@ -131,6 +131,7 @@ def _take(
         payment=locked.payment,
         request=ChargeRequest.from_document(orjson.loads(attempt["request"])),
         first_sent_at=attempt["first_sent_at"] or attempt["created_at"],
+        n=attempt["n"],
         charge_id=attempt["charge_id"],
     )
 

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -27,6 +28,8 @@ MOST_TRIES = 10
 # Gateways forget keys after about a day; from here on we only ask.
 SEND_AGAIN_FOR = timedelta(hours=20)
 
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+_LONGEST_DUE = itemgetter("due_at", "id")
 _CLAIMED = (
     "id",
     "order_id",
@@ -43,15 +46,25 @@ _CLAIMED = (
 )
 
 _PAYMENT, _ORDER = table_of(Payment).c, table_of(Order).c
-_DUE = Prepared(
-    sa.select(*(_PAYMENT[name] for name in _CLAIMED))
+# What everybody may take at `now`: not settled, no living lease.
+_FREE = (
+    _PAYMENT.due_at <= sa.bindparam("now"),
+    sa.or_(_PAYMENT.lease_until.is_(None), _PAYMENT.lease_until <= sa.bindparam("now")),
+    _PAYMENT.gateway == sa.bindparam("at"),
+)
+_FIND = Prepared(
+    sa.select(_PAYMENT.id, _PAYMENT.due_at)
     .where(
-        _PAYMENT.due_at <= sa.bindparam("now"),
-        sa.or_(_PAYMENT.lease_until.is_(None), _PAYMENT.lease_until <= sa.bindparam("now")),
-        _PAYMENT.gateway == sa.bindparam("at"),
+        *_FREE,
+        _PAYMENT.due_at >= sa.bindparam("from_at"),
+        sa.or_(_PAYMENT.due_at > sa.bindparam("from_at"), _PAYMENT.id > sa.bindparam("after_id")),
     )
     .order_by(_PAYMENT.due_at, _PAYMENT.id)
     .limit(sa.bindparam("most"))
+)
+_TAKE = Prepared(
+    sa.select(*(_PAYMENT[name] for name in _CLAIMED))
+    .where(*_FREE, among_given(_PAYMENT.id, "ids"))
     .with_for_update(skip_locked=True)
 )
 _HOLD = Prepared(
@@ -79,7 +92,7 @@ def claim(
     begins_s = time.monotonic()  # before the database's clock is read: no lease ends sooner
     now = now or clock.now(session)
     lease = _Lease(token, now, begins_s + SEND_WITHIN_S)
-    due: Sequence[Row] = _DUE.read(session, now=now, at=gateway, most=limit)
+    due: Sequence[Row] = _lock_due(session, limit=limit, gateway=gateway, now=now)
     if not due:
         return []
     due, late = _without_settled_orders(session, due, lease)
@@ -104,6 +117,27 @@ class _Lease:
     token: str
     begins_at: datetime
     send_by_s: float
+
+
+def _lock_due(session: Session, *, limit: int, gateway: str, now: datetime) -> list[Row]:
+    """Lock what has been due for longest, except what others have locked.
+
+    It is found without locks. To go through what is due with locks would keep those on the index
+    entries of what others are settling, and a settlement would wait until the claim is committed.
+    """
+    due: list[Row] = []
+    from_at, after_id = _LONG_AGO, 0
+    while (wanted := limit - len(due)) > 0:
+        some = {"now": now, "at": gateway, "from_at": from_at, "after_id": after_id}
+        found = _FIND.run(session, most=wanted, **some).rows
+        if found:
+            taken = _TAKE.read(session, now=now, at=gateway, ids=[id_ for id_, _ in found])
+            due += sorted(taken, key=_LONGEST_DUE)
+        if len(found) < wanted:
+            break
+        # Others were faster with some of them: go on behind the last.
+        from_at, after_id = clock.instant(found[-1][1]), found[-1][0]
+    return due
 
 
 def _hold(session: Session, payment_ids: list[int], lease: _Lease) -> None:
@@ -149,6 +183,7 @@ def _resume(payment: Row, attempt: Row, lease: _Lease) -> Claim:
         payment=payment,
         request=ChargeRequest.from_document(orjson.loads(attempt["request"])),
         first_sent_at=first_sent_at or now,
+        n=attempt["n"],
         sent_before=first_sent_at is not None,
         may_send=first_sent_at is None or now - first_sent_at < SEND_AGAIN_FOR,
         missing_since=attempt["missing_since"],
@@ -184,7 +219,7 @@ def _begin(
             currency=row["currency"],
             token=row["token"],
         )
-        claims.append(Claim(row, request, lease.begins_at, send_by_s=lease.send_by_s))
+        claims.append(Claim(row, request, lease.begins_at, n, send_by_s=lease.send_by_s))
         rows.append(_attempt_row(row, n, request, lease.begins_at))
     insert_rows(session, table_of(Attempt), rows)
     return claims

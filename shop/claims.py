@@ -14,13 +14,15 @@ from shop.gateways.protocol import Answer, ChargeRequest, Missing
 class Claim:
     """A payment that is ours until the lease ends, with the request to send for it.
 
-    No call begins after `send_by_s`, by this process's monotonic clock: the lease could end first.
+    The request is that of the order's `n`-th attempt, and no call begins after `send_by_s`, by this
+    process's monotonic clock: the lease could end first.
     `ended` means that the order has ended unpaid: a charge that was given up is only looked for.
     """
 
     payment: Row
     request: ChargeRequest
     first_sent_at: datetime
+    n: int
     sent_before: bool = False
     may_send: bool = True
     missing_since: datetime | None = None

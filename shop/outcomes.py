@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -16,17 +17,12 @@ from infra.logs import log
 from infra.outbox import Change
 from shop import doubts, gateway_calls, late_charges, ledger, orders, payments, stock
 from shop.claims import Answered, Claim
-from shop.gateways.protocol import (
-    Declined,
-    Missing,
-    NotSent,
-    Succeeded,
-    Unknown,
-)
+from shop.gateways.protocol import Declined, Missing, NotSent, Succeeded, Unknown
 from shop.ledger import Movement
 from shop.orders import Order, OrderStatus
 from shop.payments import REASON_LENGTH, Attempt, AttemptState, Payment, PaymentState
 
+A = TypeVar("A")
 _READ_OF_ORDERS = ("subtotal_minor", "fee_minor", "refunded_minor", "version", "created_at")
 
 _PAYMENT, _ATTEMPT, _ORDER = table_of(Payment), table_of(Attempt), table_of(Order)
@@ -39,8 +35,13 @@ _OURS = Prepared(
 )
 _CHARGED = Prepared(
     sa.update(_ATTEMPT)
-    # Found by a key that does not change with the state, or each row would be looked up twice.
-    .where(among_given(_ATTEMPT.c.order_id, "orders"), _ATTEMPT.c.live_order.is_not(None))
+    # Found by a key that does not change with the state, or each row would be looked up twice;
+    # and by all of it, or the row behind each would be read and locked too.
+    .where(
+        among_given(_ATTEMPT.c.order_id, "orders"),
+        among_given(_ATTEMPT.c.n, "ns"),
+        _ATTEMPT.c.live_order.is_not(None),
+    )
     .values(
         state=AttemptState.SUCCEEDED,
         charge_id=chosen_given(_ATTEMPT.c.order_id, "charges"),
@@ -82,21 +83,16 @@ def settle(
     answered = [(claim, answer) for claim, answer in answered if claim.payment_id in ours]
     asked_by = _requests_behind(answered)
     gateway_calls.record(session, [(claim.order_id, claim.log) for claim, _ in answered], at=now)
-    unsent = [claim for claim, answer in answered if isinstance(answer, NotSent)]
-    doubts.put_back(session, unsent, at=now)
+    doubts.put_back(session, [claim for claim, _ in _only(NotSent, answered)], at=now)
     late = [it for it in answered if it[0].ended and not isinstance(it[1], NotSent)]
-    answered = [it for it in answered if not it[0].ended]
-    paid = [(claim, answer) for claim, answer in answered if isinstance(answer, Succeeded)]
-    declined = [
-        (claim, answer.reason) for claim, answer in answered if isinstance(answer, Declined)
-    ]
-    doubtful = [(claim, answer) for claim, answer in answered if isinstance(answer, Unknown)]
-    missing = [claim for claim, answer in answered if isinstance(answer, Missing)]
+    standing = [it for it in answered if not it[0].ended]
+    paid = _only(Succeeded, standing)
+    declined = [(claim, answer.reason) for claim, answer in _only(Declined, standing)]
     changes = [
         *_pay(session, paid, ours, fulfil_at=now + fulfilment_delay, at=now),
         *_fail(session, declined, state=AttemptState.DECLINED, at=now),
-        *doubts.keep(session, doubtful, at=now),
-        *_miss(session, missing, at=now),
+        *doubts.keep(session, _only(Unknown, standing), at=now),
+        *_miss(session, [claim for claim, _ in _only(Missing, standing)], at=now),
         *late_charges.settle(
             session,
             [(claim.payment, claim.request.key, answer) for claim, answer in late],
@@ -112,6 +108,10 @@ def give_up(session: Session, claim: Claim, reason: str, *, at: datetime) -> Non
     """Write that a charge was never made: its order ends, and what it held can be sold again."""
     gone = _fail(session, [(claim, reason)], state=AttemptState.FAILED, at=at)
     outbox.record(session, gone)
+
+
+def _only(kind: type[A], answered: Answered) -> list[tuple[Claim, A]]:
+    return [(claim, answer) for claim, answer in answered if isinstance(answer, kind)]
 
 
 def _requests_behind(answered: Answered) -> dict[str, str | None]:
@@ -140,7 +140,8 @@ def _pay(
     order_ids = [claim.order_id for claim, _ in paid]
     payment_ids = [claim.payment_id for claim, _ in paid]
     charges = {claim.order_id: charge.id for claim, charge in paid}
-    _CHARGED.run(session, orders=order_ids, charges=charges, at=at)
+    ns = {claim.n for claim, _ in paid}
+    _CHARGED.run(session, orders=order_ids, ns=sorted(ns), charges=charges, at=at)
     _PAID.run(session, ids=payment_ids, deliver_at=fulfil_at, at=at)
     ledger.record(
         session,

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from shop import claiming
 from shop.claiming import LEASE
+from shop.gateways.protocol import Succeeded
 from tests.shop.stage import NOON, Shop, at_once
 from tests.support.gateway import FakeGateway
 from tests.support.processes import eventually
@@ -78,6 +79,33 @@ def test_payments_that_are_being_claimed_are_skipped(busy_shop: Shop, hurried_sh
 
     assert [claim.order_id for claim in claims] == [order_id]
     assert others == []
+
+
+def test_a_claim_goes_on_behind_what_others_are_claiming(busy_shop: Shop) -> None:
+    first, second, third, fourth = (busy_shop.place_one() for _ in range(4))
+    with busy_shop.database.sessions() as one, busy_shop.database.sessions() as other:
+        claims = [
+            claiming.claim(session, token="any", limit=2, gateway="fake", now=NOON)
+            for session in (one, other)
+        ]
+
+    assert [[claim.order_id for claim in some] for some in claims] == [
+        [first, second],
+        [third, fourth],
+    ]
+
+
+def test_a_settlement_does_not_wait_for_a_claim(busy_shop: Shop, hurried_shop: Shop) -> None:
+    settled, claimed = busy_shop.place_one(), busy_shop.place_one()
+    with busy_shop.database.sessions.begin() as session:
+        mine = claiming.claim(session, token="mine", limit=1, gateway="fake", now=NOON)
+    with busy_shop.database.sessions.begin() as session:
+        others = claiming.claim(session, token="others", limit=1, gateway="fake", now=NOON)
+
+        count = hurried_shop.write(mine[0], Succeeded("ch_1"), token="mine")
+
+    assert count == 1
+    assert [claim.order_id for claim in (*mine, *others)] == [settled, claimed]
 
 
 def test_no_transaction_is_open_while_the_gateway_is_called(
