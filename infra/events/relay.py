@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
@@ -18,6 +18,7 @@ from infra.db import Sessions, transact
 from infra.events import mending, short_way
 from infra.events.mending import Keeping
 from infra.events.numbering import number
+from infra.events.short_way import Sent
 from infra.outbox import StreamState
 from infra.streams import ABSENT, Streams, Tip, parse_id
 
@@ -25,17 +26,38 @@ STEP = 2000
 _LOCKED_PAUSE_S = 0.02
 # Another relay on the short way is done in no time.
 _SHORT_PAUSE_S = 0.002
+# The next numbers of a topic note it anyway; this is for topics that have become quiet.
+_NOTE_EVERY_S = 1.0
+
+
+class Pace:
+    """Lets something be done once in a second."""
+
+    def __init__(self) -> None:
+        self._due_s = 0.0
+
+    def is_due(self) -> bool:
+        """Tell whether it may be done now, and count from now if so."""
+        now_s = time.monotonic()
+        if now_s < self._due_s:
+            return False
+        self._due_s = now_s + _NOTE_EVERY_S
+        return True
 
 
 @dataclass(frozen=True)
 class Relay:
-    """What a relay works with; `retention` and `most` bound how far back a stream is filled."""
+    """What a relay works with; `retention` and `most` bound how far back a stream is filled.
+
+    `notes` keeps apart the transactions that only note how far streams have come.
+    """
 
     sessions: Sessions
     streams: Streams
     topics: Sequence[str]
     retention: timedelta = timedelta(hours=24)
     most: int = 500_000
+    notes: Pace = field(default_factory=Pace, compare=False)
 
     @property
     def keeping(self) -> Keeping:
@@ -86,7 +108,8 @@ def run(relay: Relay, *, budget_s: float) -> Published:
         RedisDown: as in `publish`.
     """
     ends_at = time.monotonic() + budget_s
-    added, behind = _take_short_way(relay)
+    added, sent = _take_short_way(relay)
+    behind = _behind(relay, sent)
     if not behind:
         return Published(added, left=False)
     with ThreadPoolExecutor(1, thread_name_prefix="relay") as sender:
@@ -112,21 +135,39 @@ def send_few(relay: Relay) -> Published:
     Raises:
         RedisDown: as in `publish`.
     """
-    added, behind = _take_short_way(relay)
-    return Published(added, left=bool(behind))
+    added, sent = _take_short_way(relay)
+    return Published(added, left=bool(sent.left or sent.locked))
 
 
-def _take_short_way(relay: Relay) -> tuple[int, Sequence[str]]:
-    """Send the few events there are; return how many, and the topics that want a closer look."""
+def _take_short_way(relay: Relay) -> tuple[int, Sent]:
+    """Send the few events there are; return how many, and what became of the last try."""
     added, pause_s = 0, _SHORT_PAUSE_S
     while True:
         sent = short_way.send(relay.sessions, relay.streams, relay.topics)
         added += sum(sent.added.values())
         if sent.left or not sent.locked or pause_s >= _LOCKED_PAUSE_S:
-            _note(relay, sent.noted)
-            return added, [*sent.left, *sent.locked]
+            return added, sent
         time.sleep(pause_s)
         pause_s *= 2
+
+
+def _behind(relay: Relay, sent: Sent) -> list[str]:
+    """Find what wants a closer look; if nothing does, note how far streams have come."""
+    tips, seen = relay.streams.tips(relay.topics), sent.seen
+    wanting = {*sent.left, *sent.locked}
+    behind = [
+        topic
+        for topic in relay.topics
+        if topic in wanting or topic not in seen or not seen[topic].is_level_with(tips[topic])
+    ]
+    unnoted = {
+        topic: (tip.epoch, tip.seq)
+        for topic, tip in tips.items()
+        if topic in seen and seen[topic].published < tip.seq
+    }
+    if unnoted and not behind and not sent.added and relay.notes.is_due():
+        _note(relay, unnoted)
+    return behind
 
 
 class _Feed:

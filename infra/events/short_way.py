@@ -49,16 +49,16 @@ def look(session: Session) -> dict[str, Standing]:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of topics: how many events of each were added, and what is left to do.
+    """What became of the topics that had something new: how many events of each were added.
 
-    `locked` are those that another relay is at, `left` those that want a closer look. `noted` says
-    how far streams have come of which the database does not know it yet.
+    `locked` are those that another relay is at, `left` those that want a closer look. `seen` says
+    where all topics stand now.
     """
 
     added: Mapping[str, int]
     locked: Sequence[str]
     left: Sequence[str]
-    noted: Mapping[str, tuple[int, int]]
+    seen: Mapping[str, Standing]
 
 
 def send(sessions: Sessions, streams: Streams, topics: Sequence[str]) -> Sent:
@@ -71,8 +71,7 @@ def send(sessions: Sessions, streams: Streams, topics: Sequence[str]) -> Sent:
     Raises:
         RedisDown: nobody knows what was added.
     """
-    tips = streams.tips(topics)
-    found = transact(sessions, lambda session: _number(session, streams, tips))
+    found = transact(sessions, lambda session: _number(session, streams, topics))
     if found.batches:
         failpoints.reach("events.numbered")
     added = {
@@ -82,8 +81,8 @@ def send(sessions: Sessions, streams: Streams, topics: Sequence[str]) -> Sent:
     }
     if added:
         failpoints.reach("events.published")
-    left = [topic for topic in found.behind if topic not in added and topic not in found.locked]
-    return Sent(added, found.locked, left, found.noted)
+    left = [topic for topic in found.waiting if topic not in added and topic not in found.locked]
+    return Sent(added, found.locked, left, found.seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,53 +94,46 @@ class _Batch:
     row_ids: Sequence[int]
     events: Sequence[Numbered]
 
+    @property
+    def ends(self) -> Standing:
+        """Where the topic stands with them."""
+        first, last = self.events[0], self.events[-1]
+        return Standing(self.topic, last.epoch, last.seq + 1, published=first.seq - 1)
+
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     """What a look has shown, and the batches that have got their numbers by it."""
 
-    behind: Sequence[str]
-    locked: Sequence[str]
-    batches: Sequence[_Batch]
-    noted: Mapping[str, tuple[int, int]]
+    seen: Mapping[str, Standing]
+    waiting: Sequence[str] = ()
+    locked: Sequence[str] = ()
+    batches: Sequence[_Batch] = ()
 
 
-def _number(session: Session, streams: Streams, tips: Mapping[str, Tip]) -> _Found:
+def _number(session: Session, streams: Streams, topics: Sequence[str]) -> _Found:
     """Lock the topics that have something new, look at their streams, and number it."""
     seen = look(session)
-    waiting = [topic for topic in tips if topic in seen and seen[topic].waits]
-    lagging = [
-        topic for topic in tips if topic not in seen or not seen[topic].is_level_with(tips[topic])
-    ]
-    behind = [topic for topic in tips if topic in waiting or topic in lagging]
+    waiting = [topic for topic in topics if topic in seen and seen[topic].waits]
     if not waiting:
-        return _Found(behind, (), (), _unnoted(seen, tips, lagging))
+        return _Found(seen)
     taken = [Standing(*row) for row in _lock(session, waiting)]
-    now_at = streams.tips([standing.topic for standing in taken])
+    tips = streams.tips([standing.topic for standing in taken])
     batches = [
         batch
         for standing in taken
-        if _is_sound(session, standing, now_at[standing.topic])
-        and (batch := _batch_of(session, standing, now_at[standing.topic]))
+        if _is_sound(session, standing, tips[standing.topic])
+        and (batch := _batch_of(session, standing, tips[standing.topic]))
     ]
     _write(session, batches)
     free = {standing.topic for standing in taken}
-    return _Found(behind, [topic for topic in waiting if topic not in free], batches, {})
+    locked = [topic for topic in waiting if topic not in free]
+    return _Found(seen | {batch.topic: batch.ends for batch in batches}, waiting, locked, batches)
 
 
 def _lock(session: Session, topics: Sequence[str]) -> Sequence[tuple[Any, ...]]:
     names = {f"topic_{n}": topic for n, topic in enumerate(topics)}
     return _locking(len(topics)).run(session, **names).rows
-
-
-def _unnoted(
-    seen: Mapping[str, Standing], tips: Mapping[str, Tip], lagging: Sequence[str]
-) -> dict[str, tuple[int, int]]:
-    return {
-        topic: (tips[topic].epoch, tips[topic].seq)
-        for topic, standing in seen.items()
-        if topic in tips and topic not in lagging and standing.published < tips[topic].seq
-    }
 
 
 def _is_sound(session: Session, standing: Standing, tip: Tip) -> bool:
@@ -181,8 +173,8 @@ def _write(session: Session, batches: Iterable[_Batch]) -> None:
         numbers = (event.seq for event in batch.events)
         given = by_epoch.setdefault(batch.events[0].epoch, {})
         given.update(zip(batch.row_ids, numbers, strict=True))
-        first, last = batch.events[0].seq, batch.events[-1].seq
-        _GO_ON.run(session, of=batch.topic, next_seq=last + 1, published=first - 1)
+        ends = batch.ends
+        _GO_ON.run(session, of=ends.topic, next_seq=ends.next_seq, published=ends.published)
     for epoch, given in by_epoch.items():
         _NUMBER.run(session, ids=tuple(given), numbers=given, epoch=epoch)
 

@@ -90,6 +90,7 @@ def test_topic_out_of_the_ordinary_is_left_as_it_is(
         record(each_database, change("things/900", 3))
     if damage == "behind":
         number(each_database)
+        record_many(each_database, 1, first=900)
     if damage == "foreign":
         plain.xadd("events:orders", {"told": "by somebody else"})
     if damage == "restored":
