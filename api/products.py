@@ -98,7 +98,7 @@ class ProductOut(BaseModel):
 
 async def _filter(
     q: Annotated[
-        str | None,
+        Line | None,
         Query(min_length=1, max_length=100, description="A part of the name or description."),
     ] = None,
     category: Annotated[str | None, Query(min_length=1, max_length=120)] = None,

@@ -287,6 +287,7 @@ def test_a_list_is_read_by_category(front: Shopfront, operator: Visitor) -> None
         ("cursor=garbage", "bad_cursor"),
         ("q=", "invalid"),
         (f"q={'x' * 101}", "invalid"),
+        ("q=%00", "invalid"),
         (f"category={'x' * 121}", "invalid"),
         ("sync=perhaps", "invalid"),
         ("q=a&q=b", "repeated_parameter"),
@@ -300,7 +301,7 @@ def test_a_query_without_sense_is_refused(front: Shopfront, query: str, code: st
     assert problem_of(answer) == (422, code)
 
 
-@pytest.mark.parametrize("text", ["%00", "%25", "'", "%5C", "%F0%9F%92%A1", "AAPL%0d%0a"])
+@pytest.mark.parametrize("text", ["%25", "'", "%5C", "%F0%9F%92%A1", "AAPL%0d%0a"])
 def test_a_strange_search_finds_nothing(front: Shopfront, text: str) -> None:
     front.sell()
 
