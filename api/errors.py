@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from accounts.tokens import BadToken
@@ -183,7 +184,21 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code)
     code = status.phrase.lower().replace(" ", "_").replace("-", "_")
     detail = _DETAILS.get(status, str(error.detail))
-    return respond(request.scope, status, code, detail, headers=error.headers)
+    headers = dict(error.headers or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _methods_at(request)
+    return respond(request.scope, status, code, detail, headers=headers)
+
+
+def _methods_at(request: Request) -> str:
+    """Name what can be done at an address; each route by itself knows its own methods only."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    if "GET" in methods:
+        methods.add("HEAD")
+    return ", ".join(sorted(methods))
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
@@ -208,9 +223,17 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
 
 def _fields(found: Sequence[Any]) -> list[dict[str, str]]:
     return [
-        {"field": _field_name(error["loc"]), "message": error["msg"].removeprefix("Value error, ")}
+        {"field": _field_name(error["loc"]), "message": _message(error)}
         for error in found[:_MAX_FIELDS]
     ]
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    # Of text whose length is looked at after our own checks it would speak as of a list.
+    if error["type"] == "too_long" and isinstance(error["input"], str):
+        return f"must have at most {error['ctx']['max_length']} characters"
+    message: str = error["msg"].removeprefix("Value error, ")
+    return message
 
 
 def _field_name(loc: tuple[str | int, ...]) -> str:

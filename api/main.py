@@ -52,7 +52,7 @@ from api.deadline import Deadline
 from api.directory import Directory
 from api.guard import RequestGuard
 from api.hygiene import CorsList, SecurityHeaders
-from api.middleware import RequestLog, SlashAlias, StartupSentence
+from api.middleware import HeadAsGet, RequestLog, SlashAlias, StartupSentence
 from infra import heap, logs
 from infra.errors import Misconfigured
 from infra.logs import log
@@ -98,6 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     routes = [route for module in _ROUTERS for route in module.router.routes]
     app.router.routes[:0] = [Directory(routes), *routes]
     # The last one added is the first to see a request.
+    app.add_middleware(HeadAsGet)
     app.add_middleware(SlashAlias, routes=app.routes)
     app.add_middleware(Deadline)
     app.add_middleware(RequestGuard)

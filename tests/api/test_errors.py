@@ -164,11 +164,12 @@ async def test_unknown_method_is_a_problem_that_names_the_known_ones(
     app: FastAPI, client: httpx.AsyncClient
 ) -> None:
     app.get("/")(lambda: None)
+    app.post("/")(lambda: None)
 
     answer = await client.delete("/")
 
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD, POST"
 
 
 class Inner(Body):
@@ -176,7 +177,7 @@ class Inner(Body):
 
 
 class Outer(Body):
-    name: Line
+    name: Annotated[Line, Field(max_length=9)]
     note: Text = ""
     parts: list[Inner] = Field(default=[])
 
@@ -202,6 +203,18 @@ async def test_refused_field_is_named_by_its_path(
 
     assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+async def test_text_that_is_too_long_is_told_in_characters(
+    app: FastAPI, client: httpx.AsyncClient
+) -> None:
+    @app.post("/")
+    async def take(body: Outer) -> Outer:
+        return body
+
+    answer = await client.post("/", json={"name": "x" * 10})
+
+    assert answer.json()["detail"] == "name: must have at most 9 characters"
 
 
 async def test_only_the_first_of_many_refused_fields_are_named(
