@@ -7,9 +7,9 @@ from contextlib import contextmanager
 import typer
 
 from cli import doctor, events, held, migrate, payments, products, queues, seed, tasks, up, users
-from infra.errors import AppError, Misconfigured
+from infra.errors import AppError, Invalid, Misconfigured
 
-_START_FAULT, _SETTINGS_FAULT = 1, 2
+_FAULT, _WRONGLY_ASKED = 1, 2
 
 app = typer.Typer(
     name="tradepost",
@@ -45,7 +45,8 @@ def tradepost() -> None:
 def run() -> None:
     """Carry out the command line."""
     with end_with_sentence():
-        app()
+        # By its own name in every way of calling it, as docs/cli.md has it.
+        app(prog_name="tradepost")
 
 
 @contextmanager
@@ -55,4 +56,4 @@ def end_with_sentence() -> Iterator[None]:
         yield
     except AppError as fault:
         typer.echo(fault.detail, err=True)
-        sys.exit(_SETTINGS_FAULT if isinstance(fault, Misconfigured) else _START_FAULT)
+        sys.exit(_WRONGLY_ASKED if isinstance(fault, Misconfigured | Invalid) else _FAULT)

@@ -48,7 +48,7 @@ def test_reconcile_ends_with_one_when_the_books_differ(
 def test_a_day_that_is_none_is_a_sentence(sqlite_url: str, payments: Call) -> None:
     answer = payments({"DATABASE_URL": sqlite_url}, "reconcile", "--day", "yesterday")
 
-    assert answer.returncode == 1
+    assert answer.returncode == 2
     assert answer.stderr.splitlines() == ["yesterday is no day: write it as 2026-01-31."]
 
 
@@ -98,4 +98,4 @@ def test_what_is_held_is_settled_by_hand_and_written_down(
 def test_half_a_decision_is_a_sentence(arguments: tuple[str, ...], payments: Call) -> None:
     answer = payments({}, *arguments)
 
-    assert (answer.returncode, answer.stdout, answer.stderr.count("\n")) == (1, "", 1)
+    assert (answer.returncode, answer.stdout, answer.stderr.count("\n")) == (2, "", 1)
