@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from infra import clock
 from infra.db import Row, transact
 from infra.errors import Conflict
-from shop import gateway_calls, locks, outcomes
+from shop import doubts, gateway_calls, locks, outcomes
 from shop.claiming import LEASE
 from shop.claims import Claim
 from shop.decisions import BeingAsked, Desk, Found, IdTaken, NotInDoubt, NotMade, check_rest
@@ -80,7 +80,7 @@ def settle_charge(
     def write(session: Session) -> None:
         at = now or clock.now(session)
         if isinstance(decision, NotMade):
-            _give_up(session, claim, decision, token=token, at=at)
+            _give_up(session, claim, token=token, at=at)
         else:
             _book(session, claim, decision, token=token, delay=fulfilment_delay, at=at)
 
@@ -151,13 +151,11 @@ def _book(
         raise BeingAsked("order", claim.order_id)
 
 
-def _give_up(
-    session: Session, claim: Claim, not_made: NotMade, *, token: str, at: datetime
-) -> None:
+def _give_up(session: Session, claim: Claim, *, token: str, at: datetime) -> None:
     if not _is_ours(session, claim, token):
         raise BeingAsked("order", claim.order_id)
     gateway_calls.record(session, [(claim.order_id, claim.log)], at=at)
-    outcomes.give_up(session, claim, not_made.why, at=at)
+    outcomes.give_up(session, claim, doubts.MISSING, at=at)
     _write_payment(session, claim.order_id, due_at=at + LOOK_AFTER)
 
 
