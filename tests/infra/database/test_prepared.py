@@ -21,6 +21,8 @@ _FIND = Prepared(
     sa.select(_EVENT.c.id, _EVENT.c.type, clock.Now()).where(among_given(_EVENT.c.id, "ids"))
 )
 
+_READ = Prepared(sa.select(_EVENT.c.id, _EVENT.c.time).where(among_given(_EVENT.c.id, "ids")))
+
 
 def add(session: sa.orm.Session, *, version: int) -> int:
     return _ADD.run(
@@ -45,6 +47,13 @@ def test_what_is_written_is_counted_and_found(each_database: Database) -> None:
     assert met == [1, 0]
     assert sorted(row[:2] for row in found) == [(first, "it's 100 %"), (second, "order.placed")]
     assert clock.instant(found[0][2]) >= now.replace(microsecond=0)
+
+
+def test_rows_are_read_by_name_with_their_instants(each_database: Database) -> None:
+    with each_database.sessions.begin() as session:
+        id_, now = add(session, version=1), clock.now(session)
+
+        assert _READ.read(session, ids=(id_,)) == [{"id": id_, "time": now}]
 
 
 def test_a_session_knows_that_something_was_written(each_database: Database) -> None:
