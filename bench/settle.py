@@ -7,6 +7,7 @@ message, or the bell, until no payment is due any more. Sides take turns; figure
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -55,10 +56,7 @@ def run_instant(
     if with_all:
         sides += [_taskiq(peers, theirs), _dramatiq(peers, theirs)]
     with opened(peers) as database:
-        rates = _take_turns(peers, database, sides, rounds)
-        if with_all:
-            rates["bare loop"] = median(_rate_of_loop(database, ours) for _ in range(rounds))
-    return rates
+        return _take_turns(peers, database, sides, rounds, in_loop=ours if with_all else 0)
 
 
 def run_slow(peers: Peers, *, ours: int, theirs: int, rounds: int) -> dict[str, float]:
@@ -80,14 +78,17 @@ def run_slow(peers: Peers, *, ours: int, theirs: int, rounds: int) -> dict[str, 
 
 
 def _take_turns(
-    peers: Peers, database: Database, sides: Sequence[Side], rounds: int
+    peers: Peers, database: Database, sides: Sequence[Side], rounds: int, *, in_loop: int = 0
 ) -> dict[str, float]:
-    rates: dict[str, list[float]] = {side.name: [] for side in sides}
+    """Let every side have its rounds, and the bare loop its own with `in_loop` orders, if any."""
+    rates: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
         for side in sides:
             with peers.worker(side.command, side.ready, side.name):
                 _rate(database, replace(side, count=side.warm_up))
                 rates[side.name].append(_rate(database, side))
+        if in_loop:
+            rates["bare loop"].append(_rate_of_loop(database, in_loop))
     return {name: median(measured) for name, measured in rates.items()}
 
 
