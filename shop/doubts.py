@@ -56,7 +56,7 @@ def keep(
         return []
     old = [claim.payment_id for claim, _ in doubtful if at - claim.first_sent_at >= HUMAN_AFTER]
     young = [it for it in doubtful if at - it[0].first_sent_at < HUMAN_AFTER]
-    _wait(session, [(claim, next_check(claim.first_sent_at, at)) for claim, _ in young], at=at)
+    _wait(session, [(claim, next_check(claim.first_sent_at, at)) for claim, _ in young])
     return [
         *(hold_for_human(session, old, at=at) if old else ()),
         *_become_unknown(session, young, at=at),
@@ -70,7 +70,7 @@ def note_missing(session: Session, missing: Sequence[Claim], *, at: datetime) ->
     for since, claims in _grouped((it.missing_since or at, it) for it in missing).items():
         order_ids = [claim.order_id for claim in claims]
         payments.mark_attempts(session, order_ids, at=at, missing_since=since)
-        _wait(session, [(claim, since + MISSING_TWICE_APART) for claim in claims], at=at)
+        _wait(session, [(claim, since + MISSING_TWICE_APART) for claim in claims])
     return _become_unknown(session, [(claim, Unknown(MISSING)) for claim in missing], at=at)
 
 
@@ -80,7 +80,7 @@ def put_back(session: Session, unsent: Sequence[Claim], *, at: datetime) -> None
         return
     fresh = [claim.order_id for claim in unsent if not claim.sent_before]
     payments.mark_attempts(session, fresh, at=at, state=AttemptState.CREATED, first_sent_at=None)
-    _wait(session, [(claim, at + SEND_AGAIN_AFTER) for claim in unsent], at=at)
+    _wait(session, [(claim, at + SEND_AGAIN_AFTER) for claim in unsent])
     log.warning("charges_not_sent", count=len(unsent))
 
 
@@ -157,10 +157,10 @@ def _touch(session: Session, payment_ids: Sequence[int], *, at: datetime) -> Non
     )
 
 
-def _wait(session: Session, until: Sequence[tuple[Claim, datetime]], *, at: datetime) -> None:
+def _wait(session: Session, until: Sequence[tuple[Claim, datetime]]) -> None:
     """Give payments back until then; at once where a webhook came while one was ours."""
     told = _told(session, [claim for claim, _ in until])
-    _free(session, sorted(told), due_at=at)
+    _free(session, sorted(told))
     quiet = ((date, claim.payment_id) for claim, date in until if claim.payment_id not in told)
     for date, payment_ids in _grouped(quiet).items():
         _free(session, payment_ids, due_at=date)
@@ -179,13 +179,13 @@ def _told(session: Session, claims: Sequence[Claim]) -> set[int]:
     }
 
 
-def _free(session: Session, payment_ids: Sequence[int], *, due_at: datetime) -> None:
+def _free(session: Session, payment_ids: Sequence[int], **values: object) -> None:
     if payment_ids:
         table = table_of(Payment)
         session.execute(
             sa.update(table)
             .where(among(table.c.id, payment_ids))
-            .values(due_at=due_at, lease_token=None, lease_until=None, tries=0)
+            .values(lease_token=None, lease_until=None, tries=0, **values)
         )
 
 

@@ -24,6 +24,8 @@ from shop.refunds import Refund, RefundState
 KEEP = timedelta(days=31)
 BATCH = 500
 MOST_BATCHES = 40
+# Source: https://docs.stripe.com/refunds#failed-refunds, 2026-11.
+_REFUND_FAILED = "refund.failed"
 # A charge of which anything is left to find out, be it that it was given up too early.
 _OPEN = frozenset(AttemptState) - {AttemptState.SUCCEEDED, AttemptState.DECLINED}
 
@@ -147,7 +149,22 @@ def _wake_refunds(session: Session, notice: Notice, now: datetime) -> bool:
     ).all()
     for refund in doubtful:
         refund.due_at = now
+    if not doubtful and notice.type == _REFUND_FAILED:
+        _warn_of_booked(session, notice)
     return bool(doubtful)
+
+
+def _warn_of_booked(session: Session, notice: Notice) -> None:
+    """Tell people of money that came back to the gateway after it was booked as given back."""
+    booked = session.scalars(
+        sa.select(Refund.id).where(
+            Refund.charge_id == notice.charge_id,
+            Refund.gateway == notice.gateway,
+            Refund.state == RefundState.SUCCEEDED,
+        )
+    ).all()
+    if booked:
+        log.error("booked_refund_failed", refunds=list(booked), charge=notice.charge_id)
 
 
 def _compare(session: Session, notice: Notice) -> None:

@@ -1,7 +1,9 @@
 """What webhooks leave behind: a payment that is looked at in time, and a row for a month."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
 import sqlalchemy as sa
 
 from shop import webhooks
@@ -22,6 +24,24 @@ def test_a_webhook_that_is_faster_than_the_answer_is_not_forgotten(shop: Shop) -
 
     payment = shop.payment(order_id)
     assert (payment.due_at, payment.lease_token) == (NOON + SECOND, None)
+
+
+@pytest.mark.parametrize("booked", [True, False])
+def test_a_refund_that_fails_after_it_was_booked_is_an_alarm(
+    shop: Shop, capsys: pytest.CaptureFixture[str], *, booked: bool
+) -> None:
+    order_id = shop.paid({shop.sell(): 1})
+    shop.ask_refund(order_id, 500)
+    if booked:
+        shop.give_back()
+    charge_id = shop.attempt(order_id).charge_id
+    failed = replace(
+        _notice(1, order_id), type="refund.failed", subject=Subject.REFUND, charge_id=charge_id
+    )
+
+    webhooks.receive(shop.database.sessions, failed, now=NOON)
+
+    assert ("booked_refund_failed" in capsys.readouterr().out) is booked
 
 
 def test_events_are_forgotten_after_a_month(shop: Shop) -> None:
