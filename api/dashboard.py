@@ -14,8 +14,8 @@ from infra.settings import Settings
 router = APIRouter(include_in_schema=False)
 
 HOW_TO_GET_IT = (
-    "There is no dashboard here yet: it is built by `make run` where npm of Node.js 20 or newer is"
-    " found."
+    "There is no dashboard here yet:"
+    " it is built by `make run` where npm of Node.js 20.19 or newer is found."
 )
 _NO_STORE = {"Cache-Control": "no-cache", "Vary": "Accept"}
 # A file with a hash in its name never changes.

@@ -7,6 +7,7 @@ and its front page says how to get one.
 import re
 import shutil
 import subprocess
+import sys
 import time
 
 from cli.install import ROOT
@@ -74,4 +75,7 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted; run make again to go on.")
