@@ -90,7 +90,7 @@ class MariaDB(Server):
         init_file.write_text(
             f"CREATE USER IF NOT EXISTS {_ADMIN}@'%' IDENTIFIED BY '{PASSWORD}';\n"
             f"CREATE USER IF NOT EXISTS {USER}@'%' IDENTIFIED BY '{PASSWORD}';\n"
-            f"GRANT ALL ON *.* TO {_ADMIN}@'%';\n"
+            f"GRANT ALL ON *.* TO {_ADMIN}@'%' WITH GRANT OPTION;\n"
             f"GRANT ALL ON `%`.* TO {USER}@'%';\n"
         )
         return [
