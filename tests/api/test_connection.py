@@ -27,6 +27,12 @@ class Hasty(Connection):
     unread_timeout_s = PATIENCE_S
 
 
+class Patient(Connection):
+    """The same with so much patience that no load ends it."""
+
+    head_timeout_s = 60
+
+
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Read the body, as the API does; answer with what the path asks for."""
     announced = [value for name, value in scope["headers"] if name == b"content-length"]
@@ -41,10 +47,10 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[int]:
+async def served(http: type[Connection] = Hasty) -> AsyncIterator[int]:
     port = free_port()
     config = uvicorn.Config(
-        application, port=port, http=Hasty, lifespan="off", log_config=None, timeout_keep_alive=1
+        application, port=port, http=http, lifespan="off", log_config=None, timeout_keep_alive=1
     )
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve())  # noqa: SLF001 - `serve` would take our signals
@@ -61,17 +67,18 @@ async def answer_to(port: int, *parts: bytes, pause_s: float = 0.0) -> bytes:
     """Send the parts with pauses between them until cut off; return all that came back."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     answer = asyncio.create_task(reader.read())
-    with suppress(ConnectionError):
-        for part in parts:
-            writer.write(part)
-            await writer.drain()
-            if answer.done():
-                break
-            await asyncio.sleep(pause_s)
-    async with asyncio.timeout(20):
-        got = await answer
-    writer.close()
-    return got
+    try:
+        with suppress(ConnectionError):
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+                if answer.done():
+                    break
+                await asyncio.sleep(pause_s)
+        async with asyncio.timeout(20):
+            return await answer
+    finally:
+        writer.close()
 
 
 def problem_in(answer: bytes) -> tuple[int, dict[str, Any]]:
@@ -200,16 +207,13 @@ async def test_who_does_not_read_is_cut_off() -> None:
 async def test_slow_heads_do_not_hold_up_others() -> None:
     drops = [bytes([byte]) for byte in GET]
 
-    async with served() as port:
-        slow = [
-            asyncio.create_task(answer_to(port, *drops, pause_s=PATIENCE_S / 5)) for _ in range(200)
-        ]
-        waits = []
-        while not all(one.done() for one in slow):
-            began = time.monotonic()
-            assert b" 200 " in await answer_to(port, LAST)
-            waits.append(time.monotonic() - began)
-        cut = [problem_in(one.result())[0] for one in slow]
+    async with served(Patient) as port:
+        slow = [asyncio.create_task(answer_to(port, *drops, pause_s=5)) for _ in range(200)]
+        answers = [await answer_to(port, LAST) for _ in range(5)]
+        waiting = [one for one in slow if not one.done()]
+        for one in slow:
+            one.cancel()
+        await asyncio.wait(slow)
 
-    assert cut == [408] * 200
-    assert sorted(waits)[len(waits) // 2] < PATIENCE_S
+    assert all(b" 200 " in answer for answer in answers)
+    assert len(waiting) == len(slow)
