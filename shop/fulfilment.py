@@ -7,6 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra import clock, outbox
+from infra.database.prepared import Prepared
+from infra.database.rows import among_given, table_of
 from infra.db import Sessions, transact
 from shop import orders, refunds, stock
 from shop.orders import OrderStatus
@@ -14,6 +16,23 @@ from shop.payments import Payment
 from shop.products import Product
 
 BATCH = 200
+_PAYMENT, _PRODUCT = table_of(Payment), table_of(Product)
+_DUE = Prepared(
+    sa.select(_PAYMENT.c.id, _PAYMENT.c.order_id, _PAYMENT.c.request_id)
+    .where(_PAYMENT.c.fulfil_at <= sa.bindparam("now"))
+    .order_by(_PAYMENT.c.fulfil_at, _PAYMENT.c.id)
+    .limit(BATCH)
+    .with_for_update(skip_locked=True)
+)
+_TAKE = Prepared(
+    sa.update(_PAYMENT).where(among_given(_PAYMENT.c.id, "ids")).values(fulfil_at=None)
+)
+_ON_SALE = Prepared(
+    sa.select(_PRODUCT.c.id)
+    .where(among_given(_PRODUCT.c.id, "ids"), _PRODUCT.c.withdrawn_at.is_(None))
+    .order_by(_PRODUCT.c.id)
+    .with_for_update(read=True)
+)
 
 
 def fulfil_due(sessions: Sessions, *, now: datetime | None = None) -> int:
@@ -31,23 +50,11 @@ def fulfil_due(sessions: Sessions, *, now: datetime | None = None) -> int:
 
 def _fulfil_batch(session: Session, *, now: datetime | None) -> int:
     now = now or clock.now(session)
-    payment = Payment.__table__.c
-    due = session.execute(
-        sa.select(payment.id, payment.order_id, payment.request_id)
-        .where(payment.fulfil_at <= now)
-        .order_by(payment.fulfil_at, payment.id)
-        .limit(BATCH)
-        .with_for_update(skip_locked=True)
-    ).all()
+    due = _DUE.run(session, now=now).rows
     if not due:
         return 0
-    session.execute(
-        sa.update(Payment)
-        .where(Payment.id.in_([row.id for row in due]))
-        .values(fulfil_at=None)
-        .execution_options(synchronize_session=False)
-    )
-    _fulfil(session, {row.order_id: row.request_id for row in due}, at=now)
+    _TAKE.run(session, ids=[payment_id for payment_id, _, _ in due])
+    _fulfil(session, {order_id: request_id for _, order_id, request_id in due}, at=now)
     return len(due)
 
 
@@ -68,13 +75,6 @@ def _fulfil(session: Session, asked_by: Mapping[int, str | None], *, at: datetim
 def _with_withdrawn_products(session: Session, order_ids: Sequence[int]) -> list[int]:
     """Find orders of which a product is no longer on sale; the others' stay so until commit."""
     held = stock.held_by(session, order_ids)
-    wanted = sorted({product_id for products in held.values() for product_id in products})
-    on_sale = set(
-        session.scalars(
-            sa.select(Product.id)
-            .where(Product.id.in_(wanted), Product.withdrawn_at.is_(None))
-            .order_by(Product.id)
-            .with_for_update(read=True)
-        )
-    )
+    wanted = {product_id for products in held.values() for product_id in products}
+    on_sale = {row[0] for row in _ON_SALE.run(session, ids=sorted(wanted)).rows}
     return [order_id for order_id, products in held.items() if not on_sale.issuperset(products)]

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from infra.database.prepared import Prepared
-from infra.database.rows import among, among_given, table_of
+from infra.database.rows import among_given, table_of
 from infra.db import Base, BigId, Row, UtcDateTime, binary_string
 from infra.errors import NotFound
 from infra.outbox import Change
@@ -112,6 +112,9 @@ _SET_STATUS = Prepared(
     .where(among_given(_ORDER.c.id, "ids"))
     .values(status=sa.bindparam("to"), version=_ORDER.c.version + 1, updated_at=sa.bindparam("at"))
 )
+_CHANGED = Prepared(
+    sa.select(*(_ORDER.c[name] for name in _SHOWN)).where(among_given(_ORDER.c.id, "ids"))
+)
 _LINES = Prepared(
     sa.select(*(_LINE[name] for name in _SHOWN_OF_LINES))
     .where(among_given(_LINE.order_id, "orders"))
@@ -209,10 +212,7 @@ def keep_sold(session: Session, order_id: int, *, at: datetime) -> list[Change]:
 
 def changes(session: Session, order_ids: Sequence[int], *, kind: str) -> list[Change]:
     """Tell what orders look like now, as events of one type."""
-    table = table_of(Order).c
-    shown = sa.select(*(table[name] for name in _SHOWN))
-    rows = session.execute(shown.where(among(table.id, order_ids))).mappings().all()
-    lines = lines_of(session, order_ids)
+    rows, lines = _CHANGED.read(session, ids=order_ids), lines_of(session, order_ids)
     return [changed(kind, row, lines[row["id"]]) for row in rows]
 
 

@@ -1,6 +1,6 @@
 """Stock: what is on hand, what is reserved for orders, and what can therefore still be sold."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -120,7 +120,7 @@ class StockTooLarge(Conflict):
         )
 
 
-_STOCK = table_of(Stock)
+_STOCK, _RESERVATION = table_of(Stock), table_of(Reservation)
 _MOVE = Prepared(
     sa.update(_STOCK)
     .where(
@@ -144,6 +144,17 @@ _NUMBER = Prepared(
     .where(_STOCK.c.product_id == sa.bindparam("moved"))
     .values(version=sa.bindparam("version"))
 )
+_HELD = (
+    among_given(_RESERVATION.c.order_id, "orders"),
+    _RESERVATION.c.state == ReservationState.HELD,
+)
+_HELD_BY = Prepared(sa.select(_RESERVATION.c.order_id, _RESERVATION.c.product_id).where(*_HELD))
+_HELD_OF = Prepared(
+    sa.select(_RESERVATION.c.product_id, sa.func.sum(_RESERVATION.c.quantity))
+    .where(*_HELD)
+    .group_by(_RESERVATION.c.product_id)
+)
+_END = Prepared(sa.update(_RESERVATION).where(*_HELD).values(state=sa.bindparam("ends")))
 
 
 def open_for(session: Session, quantities: Mapping[int, int]) -> dict[int, Stock]:
@@ -206,7 +217,7 @@ def hold(
     return _changes(session, quantities, low_at=low_at)
 
 
-def release(session: Session, *, order_ids: Iterable[int]) -> None:
+def release(session: Session, *, order_ids: Sequence[int]) -> None:
     """Give back what these orders still hold."""
     taken = _end_reservations(session, order_ids, ReservationState.RELEASED)
     for product_id in sorted(taken):
@@ -214,7 +225,7 @@ def release(session: Session, *, order_ids: Iterable[int]) -> None:
     _tell(session, taken)
 
 
-def commit(session: Session, *, order_ids: Iterable[int]) -> None:
+def commit(session: Session, *, order_ids: Sequence[int]) -> None:
     """Let what these orders hold leave the house."""
     taken = _end_reservations(session, order_ids, ReservationState.COMMITTED)
     for product_id in sorted(taken):
@@ -280,15 +291,10 @@ def delivered(session: Session, order_id: int) -> dict[int, int]:
     return _quantities(session, order_id, ReservationState.COMMITTED)
 
 
-def held_by(session: Session, order_ids: Iterable[int]) -> dict[int, list[int]]:
+def held_by(session: Session, order_ids: Sequence[int]) -> dict[int, list[int]]:
     """List the products that each of these orders still holds stock of."""
-    rows = session.execute(
-        sa.select(Reservation.order_id, Reservation.product_id).where(
-            Reservation.order_id.in_(order_ids), Reservation.state == ReservationState.HELD
-        )
-    )
     products: dict[int, list[int]] = {}
-    for order_id, product_id in rows:
+    for order_id, product_id in _HELD_BY.run(session, orders=order_ids).rows:
         products.setdefault(order_id, []).append(product_id)
     return products
 
@@ -303,17 +309,14 @@ def _quantities(session: Session, order_id: int, state: ReservationState) -> dic
 
 
 def _end_reservations(
-    session: Session, order_ids: Iterable[int], state: ReservationState
+    session: Session, order_ids: Sequence[int], state: ReservationState
 ) -> dict[int, int]:
-    mine = (Reservation.order_id.in_(order_ids), Reservation.state == ReservationState.HELD)
-    rows = session.execute(
-        sa.select(Reservation.product_id, sa.func.sum(Reservation.quantity))
-        .where(*mine)
-        .group_by(Reservation.product_id)
-    )
+    if not order_ids:
+        return {}
+    rows = _HELD_OF.run(session, orders=order_ids).rows
     taken = {product_id: int(quantity) for product_id, quantity in rows}
     if taken:
-        session.execute(sa.update(Reservation).where(*mine).values(state=state))
+        _END.run(session, orders=order_ids, ends=state)
     return taken
 
 
@@ -331,6 +334,8 @@ def _move(session: Session, product_id: int, *, reserve: int, receive: int = 0) 
 
 
 def _tell(session: Session, taken: Mapping[int, int], *, low_at: int | None = None) -> None:
+    if not taken:
+        return
     outbox.record(session, _changes(session, taken, low_at=low_at))
 
 
