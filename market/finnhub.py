@@ -5,9 +5,8 @@ Source: https://finnhub.io/docs/api and the facts its users report, 2026-11.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
-from enum import StrEnum
 from functools import partial
 from typing import TypeVar
 
@@ -17,7 +16,7 @@ from infra import http
 from infra.logs import log
 from market import reference_shapes, replies, shapes
 from market.holidays import Holiday
-from market.reference_shapes import Candle, Match, Status
+from market.reference_shapes import Match, Status
 from market.shapes import Article, Figures
 from market.upstream import BadAnswer, FinnhubHiccup, FinnhubUnavailable
 
@@ -29,14 +28,6 @@ READ_TIMEOUT_S = 2.4
 DEADLINE_S = 2.4
 CONNECTIONS = 20
 US = "US"
-
-
-class CandleKind(StrEnum):
-    """Which of the three candle endpoints serves a symbol; all are premium."""
-
-    STOCK = "stock"
-    FOREX = "forex"
-    CRYPTO = "crypto"
 
 
 class Finnhub:
@@ -97,25 +88,6 @@ class Finnhub:
         """Fetch the coins of an exchange, such as `binance`."""
         params = {"exchange": exchange}
         return self._get("/crypto/symbol", params, reference_shapes.parse_symbols, within_s)
-
-    def candles(
-        self,
-        kind: CandleKind,
-        symbol: str,
-        *,
-        resolution: str,
-        first: datetime,
-        last: datetime,
-        within_s: float = DEADLINE_S,
-    ) -> list[Candle]:
-        """Fetch candles of a span, oldest first; `resolution` is 1, 5, 15, 30, 60, D, W or M."""
-        params = {
-            "symbol": symbol,
-            "resolution": resolution,
-            "from": str(int(first.timestamp())),
-            "to": str(int(last.timestamp())),
-        }
-        return self._get(f"/{kind}/candle", params, reference_shapes.parse_candles, within_s)
 
     def search(self, query: str, *, within_s: float = DEADLINE_S) -> list[Match]:
         """Fetch the symbols whose name or description matches a text."""

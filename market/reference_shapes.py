@@ -1,12 +1,10 @@
-"""The provider's answers that describe the market itself: symbols, sessions, holidays, candles."""
+"""The provider's answers that describe the market itself: symbols, sessions, holidays."""
 
 from dataclasses import dataclass
 from datetime import datetime, time
-from decimal import Decimal
-from itertools import pairwise
 from typing import Any
 
-from market.fields import as_list, as_mapping, day, decimal, instant, price, text
+from market.fields import as_list, as_mapping, day, instant, text
 from market.holidays import Holiday
 from market.sessions import Session
 from market.symbols import InvalidSymbol, parse_symbol
@@ -39,18 +37,6 @@ class Status:
     session: Session
     holiday: str | None
     at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Candle:
-    """Prices of one span that begins at `at`, and how much was traded."""
-
-    at: datetime
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal
 
 
 def parse_search(answer: object) -> list[Match]:
@@ -102,25 +88,6 @@ def parse_holidays(answer: object, *, exchange: str) -> list[Holiday]:
     return found
 
 
-def parse_candles(answer: object) -> list[Candle]:
-    """Read candles, oldest first; none where nothing was traded.
-
-    Raises:
-        BadAnswer: arrays are missing or of different lengths, or a figure cannot be.
-    """
-    fields = as_mapping(answer)
-    if fields.get("s") == "no_data":
-        return []
-    columns = {key: as_list(fields.get(key)) for key in ("t", "o", "h", "l", "c", "v")}
-    if fields.get("s") != "ok" or len({len(column) for column in columns.values()}) != 1:
-        raise BadAnswer("the candles are not whole")
-    rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
-    candles = [_candle(row) for row in rows]
-    if any(one.at >= other.at for one, other in pairwise(candles)):
-        raise BadAnswer("the candles are out of order")
-    return candles
-
-
 def _matches(items: Any) -> list[Match]:  # noqa: ANN401 - not looked into yet
     found = (_find_match(item) for item in items)
     return list({match.symbol: match for match in found if match is not None}.values())
@@ -155,24 +122,3 @@ def _closes(hours: str) -> time:
         return time.fromisoformat(hours.rpartition("-")[2].strip())
     except ValueError:
         raise BadAnswer("trading hours cannot be read") from None
-
-
-def _candle(row: dict[str, Any]) -> Candle:
-    volume = decimal(row["v"])
-    candle = Candle(
-        at=instant(row["t"]),
-        open=price(row, "o"),
-        high=price(row, "h"),
-        low=price(row, "l"),
-        close=price(row, "c"),
-        volume=Decimal(0) if volume is None else volume,
-    )
-    if (
-        not candle.low
-        <= min(candle.open, candle.close)
-        <= max(candle.open, candle.close)
-        <= candle.high
-        or candle.volume < 0
-    ):
-        raise BadAnswer("a candle's prices contradict each other")
-    return candle

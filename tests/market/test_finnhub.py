@@ -12,7 +12,7 @@ import structlog
 from rich.console import Console
 from rich.traceback import Traceback
 
-from market.finnhub import CandleKind, Finnhub
+from market.finnhub import Finnhub
 from market.sessions import Session
 from market.upstream import (
     BadAnswer,
@@ -75,28 +75,6 @@ def test_a_search_is_made(finnhub: Finnhub) -> None:
 def test_sessions_and_holidays_are_fetched(finnhub: Finnhub) -> None:
     assert finnhub.market_status().session is Session.REGULAR
     assert any(holiday.closes for holiday in finnhub.market_holidays())
-
-
-@pytest.mark.parametrize(
-    ("kind", "symbol"),
-    [
-        (CandleKind.STOCK, "AAPL"),
-        (CandleKind.FOREX, "OANDA:EUR_USD"),
-        (CandleKind.CRYPTO, "BINANCE:BTCUSDT"),
-    ],
-)
-def test_candles_are_fetched_with_a_premium_plan(
-    finnhub: Finnhub, switch: Callable[..., None], kind: CandleKind, symbol: str
-) -> None:
-    last = datetime.now(UTC)
-    first = last - timedelta(hours=3)
-    with pytest.raises(NoAccess):
-        finnhub.candles(kind, symbol, resolution="5", first=first, last=last)
-    switch("premium", enabled=True)
-
-    candles = finnhub.candles(kind, symbol, resolution="5", first=first, last=last)
-
-    assert 30 <= len(candles) <= 40
 
 
 def test_unknown_symbols_are_told(finnhub: Finnhub) -> None:

@@ -1,16 +1,13 @@
 from datetime import UTC, date, datetime, time
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from infra.http import Reply
-from market import reference_shapes, replies, shapes
+from market import reference_shapes, replies
 from market.sessions import Session
 from market.upstream import BadAnswer
 
-CANDLES = {"s": "ok", "t": [60, 120], "o": [1, 2], "h": [3, 3], "l": [1, 1], "c": [2, 3],
-           "v": [0, Decimal("0.5")]}  # fmt: skip
 STATUS = {
     "exchange": "US",
     "holiday": None,
@@ -26,43 +23,6 @@ HOLIDAYS = {
         {"atDate": "2023-07-03", "eventName": "Independence Day", "tradingHour": "09:30-13:00"},
     ],
 }
-
-
-def test_candles_keep_every_digit() -> None:
-    answer = shapes.parse_json(
-        b'{"c":[217.68],"h":[222.49],"l":[217.1900000000000000001],"o":[221.03],"s":"ok",'
-        b'"t":[1569297600],"v":[33463820]}'
-    )
-
-    (candle,) = reference_shapes.parse_candles(answer)
-
-    assert str(candle.low) == "217.1900000000000000001"
-    assert candle.at == datetime.fromtimestamp(1569297600, UTC)
-
-
-@pytest.mark.parametrize("answer", [{"s": "no_data"}, {"s": "no_data", "c": None, "t": None}])
-def test_no_candles_are_an_answer(answer: dict[str, Any]) -> None:
-    assert reference_shapes.parse_candles(answer) == []
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"s": None},
-        {"t": None},
-        {"t": [120, 60]},
-        {"t": [60, 60]},
-        {"c": [2]},
-        {"h": [0, 3]},
-        {"l": [4, 1]},
-        {"o": [9, 2]},
-        {"v": [-1, 0]},
-        {"c": ["2", 3]},
-    ],
-)
-def test_candles_that_cannot_be_true_are_refused(fields: dict[str, Any]) -> None:
-    with pytest.raises(BadAnswer):
-        reference_shapes.parse_candles({**CANDLES, **fields})
 
 
 def test_a_status_is_read() -> None:
