@@ -14,7 +14,7 @@ from market.symbols import SymbolClass, class_of
 from market.upstream import NoAccess
 
 # Source: https://finnhub.io/docs/api, the endpoints marked Premium, 2026-11.
-PREMIUM = frozenset({"/forex/rates", "/forex/candle", "/crypto/candle", "/stock/candle"})
+PREMIUM = frozenset({"/forex/rates"})
 _ENOUGH = 2
 # A class that is served is noted by this process once in a while, not at every call.
 _NOTED_EVERY_S = 60.0
