@@ -1,9 +1,9 @@
 """Candles made of stored quotes, as JSON and as CSV."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from api.deps import Reads
@@ -81,7 +81,9 @@ def list_candles(
     request: Request,
     reads: Reads,
     symbol: Symbol,
-    resolution: Resolution = Resolution.ONE,
+    resolution: Annotated[
+        Resolution, Query(description="Minutes that a candle covers, or D for a day.")
+    ] = Resolution.ONE,
     begin: Begin = None,
     end: End = None,
     written_as: As = Format.JSON,

@@ -246,7 +246,11 @@ def _refuse_other_spellings(written: object) -> object:
     return written
 
 
-RowId = Annotated[int, BeforeValidator(_refuse_other_spellings), Path(ge=1, le=_MAX_ID)]
+RowId = Annotated[
+    int,
+    BeforeValidator(_refuse_other_spellings),
+    Path(ge=1, le=_MAX_ID, description="The `id`, as lists and earlier answers give it."),
+]
 """The id of a row in a path."""
 
 

@@ -67,7 +67,7 @@ class CloudEvent(BaseModel):
 def list_events(
     caller: OptionalCaller,
     reads: Reads,
-    topic: Annotated[str, Query(max_length=100)],
+    topic: Annotated[str, Query(max_length=100, description="As `orders`: one topic.")],
     after: Annotated[
         str | None,
         Query(max_length=50, description="The id of the last event you know; else the oldest."),
@@ -75,7 +75,9 @@ def list_events(
     subject: Annotated[
         str | None, Query(min_length=1, max_length=100, description="As `orders/17`.")
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_LIMIT, description="How many at most.")
+    ] = DEFAULT_LIMIT,
 ) -> Response:
     """List events of a topic, oldest first; `Link` names the next page while there is one.
 

@@ -9,10 +9,10 @@ from pydantic import BaseModel, Field
 from accounts.callers import Caller
 from api.amounts import MinorAmount
 from api.bodies import Body
-from api.deps import AppSettings, CurrentCaller, Reads, Sessions
+from api.deps import AppSettings, CurrentCaller, Reads, RowId, Sessions
 from api.doubt import settled_first
 from api.errors import problems
-from api.orders import MOST_LINES, Item, LineOut, OrderId, OrderOut, add_up, terms_of
+from api.orders import MOST_LINES, Item, LineOut, OrderOut, add_up, terms_of
 from api.payments import HeldOut
 from api.refunds import RefundOut
 from infra import db
@@ -114,13 +114,13 @@ class TimelineOut(BaseModel):
 
 
 @router.post("/{order_id}/cancel", response_model=OrderOut, responses=_CANCEL_PROBLEMS)
-def cancel_order(order_id: OrderId, caller: CurrentCaller, sessions: Sessions) -> dict[str, Any]:
+def cancel_order(order_id: RowId, caller: CurrentCaller, sessions: Sessions) -> dict[str, Any]:
     """Cancel an order that is not paid and release its stock; a cancelled one stays so."""
     return _cancel(order_id, caller, sessions)
 
 
 @router.delete("/{order_id}", response_model=OrderOut, responses=_CANCEL_PROBLEMS)
-def delete_order(order_id: OrderId, caller: CurrentCaller, sessions: Sessions) -> dict[str, Any]:
+def delete_order(order_id: RowId, caller: CurrentCaller, sessions: Sessions) -> dict[str, Any]:
     """Cancel an order that is not paid; the order itself stays to be read."""
     return _cancel(order_id, caller, sessions)
 
@@ -139,7 +139,7 @@ def delete_order(order_id: OrderId, caller: CurrentCaller, sessions: Sessions) -
     ),
 )
 def change_order(
-    order_id: OrderId,
+    order_id: RowId,
     body: Amendment,
     caller: CurrentCaller,
     sessions: Sessions,
@@ -165,7 +165,7 @@ def change_order(
 @router.get(
     "/{order_id}/timeline", response_model=TimelineOut, responses=problems(orders.OrderNotFound)
 )
-def show_timeline(order_id: OrderId, caller: CurrentCaller, reads: Reads) -> dict[str, Any]:
+def show_timeline(order_id: RowId, caller: CurrentCaller, reads: Reads) -> dict[str, Any]:
     """Show what happened to one of your orders: request, charges, calls, refunds, events."""
     with reads() as session:
         return timeline.get(session, order_id, user_id=_whose(caller))

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 
 import orjson
-from fastapi import APIRouter, Header, Path, Query, Request, Response, status
+from fastapi import APIRouter, Header, Query, Request, Response, status
 from pydantic import BaseModel, Field, model_validator
 
 from accounts import users
@@ -14,7 +14,7 @@ from accounts.callers import Caller
 from accounts.users import UserNotFound
 from api.amounts import MinorAmount, ProductId, Quantity
 from api.bodies import Body
-from api.deps import CurrentCaller, Reads, Visitor, kept_by, sessions_of
+from api.deps import CurrentCaller, Reads, RowId, Visitor, kept_by, sessions_of
 from api.errors import problems
 from api.known_first import KnownFirst
 from api.paging import Paging
@@ -35,7 +35,6 @@ _placing = APIRouter(prefix="/orders", tags=["orders"], route_class=KnownFirst)
 MOST_LINES = 100
 # Who settles a new order tells of it too; until then, and without a worker for payments, so often.
 _TELL_EVERY_S = 0.1
-OrderId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -201,7 +200,7 @@ def list_orders(
 
 
 @router.get("/{order_id}", response_model=OrderOut, responses=problems(orders.OrderNotFound))
-def get_order(order_id: OrderId, caller: CurrentCaller, reads: Reads) -> dict[str, Any]:
+def get_order(order_id: RowId, caller: CurrentCaller, reads: Reads) -> dict[str, Any]:
     """Show one of your orders as it is now."""
     with reads() as session:
         return orders.get(session, order_id, user_id=None if caller.is_operator else caller.user_id)

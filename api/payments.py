@@ -1,12 +1,12 @@
 """Payments over HTTP."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Path, status
+from fastapi import APIRouter, status
 from pydantic import BaseModel
 
-from api.deps import CurrentCaller, Operator, Reads
+from api.deps import CurrentCaller, Operator, Reads, RowId
 from api.errors import problems
 from shop import held, payments
 from shop.held import HeldKind
@@ -80,9 +80,7 @@ def list_held(_caller: Operator, reads: Reads) -> list[dict[str, Any]]:
 @router.get(
     "/{payment_id}", response_model=PaymentOut, responses=problems(payments.PaymentNotFound)
 )
-def get_payment(
-    payment_id: Annotated[int, Path(ge=1, le=2**63 - 1)], caller: CurrentCaller, reads: Reads
-) -> dict[str, Any]:
+def get_payment(payment_id: RowId, caller: CurrentCaller, reads: Reads) -> dict[str, Any]:
     """Show one of your payments as it is now."""
     with reads() as session:
         return payments.show(

@@ -101,9 +101,11 @@ async def _filter(
         Line | None,
         Query(min_length=1, max_length=100, description="A part of the name or description."),
     ] = None,
-    category: Annotated[str | None, Query(min_length=1, max_length=120)] = None,
-    min_price: Annotated[WrittenAmount | None, Query()] = None,
-    max_price: Annotated[WrittenAmount | None, Query()] = None,
+    category: Annotated[
+        str | None, Query(min_length=1, max_length=120, description="As the product has it.")
+    ] = None,
+    min_price: Annotated[WrittenAmount | None, Query(description="That much or more.")] = None,
+    max_price: Annotated[WrittenAmount | None, Query(description="That much or less.")] = None,
     in_stock: Annotated[
         Literal["true", "false"] | None, Query(description="Whether any can be ordered now.")
     ] = None,
@@ -171,7 +173,9 @@ def get_product(
     product_id: RowId,
     reads: Reads,
     response: Response,
-    if_none_match: Annotated[str | None, Header()] = None,
+    if_none_match: Annotated[
+        str | None, Header(description="An `ETag` that you have: 304 if it is still the one.")
+    ] = None,
 ) -> Any:  # noqa: ANN401 - the response model says it
     """Show one product on sale; the `ETag` speaks of the catalogue's fields, not of the stock."""
     with reads() as session:

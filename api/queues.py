@@ -16,7 +16,9 @@ from workers.queues import QueueNotFound, Sources, check_name, list_all, list_sc
 
 router = APIRouter(tags=["operations"])
 
-Name = Annotated[str, Path(max_length=40, examples=["payments"])]
+Name = Annotated[
+    str, Path(max_length=40, examples=["payments"], description="As `GET /queues` has it.")
+]
 
 
 class PauseIn(Body):

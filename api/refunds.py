@@ -8,10 +8,10 @@ from pydantic import BaseModel, Field, model_validator
 
 from api.amounts import MinorAmount
 from api.bodies import Body
-from api.deps import CurrentCaller, Operator, Reads, Sessions
+from api.deps import CurrentCaller, Operator, Reads, RowId, Sessions
 from api.doubt import settled_first
 from api.errors import problems
-from api.orders import MOST_LINES, IdempotencyKey, Item, OrderId, add_up
+from api.orders import MOST_LINES, IdempotencyKey, Item, add_up
 from shop import locks, orders, refund_requests
 from shop.refund_requests import RefundRequest
 from shop.refunds import RefundState
@@ -83,7 +83,7 @@ class RefundOut(BaseModel):
     ),
 )
 def refund_order(
-    order_id: OrderId,
+    order_id: RowId,
     body: RefundIn,
     caller: Operator,
     sessions: Sessions,
@@ -107,7 +107,7 @@ def refund_order(
     response_model=list[RefundOut],
     responses=problems(orders.OrderNotFound),
 )
-def list_refunds(order_id: OrderId, caller: CurrentCaller, reads: Reads) -> Any:  # noqa: ANN401 - the response model says it
+def list_refunds(order_id: RowId, caller: CurrentCaller, reads: Reads) -> Any:  # noqa: ANN401 - the response model says it
     """List the refunds of one of your orders, newest first."""
     with reads() as session:
         return refund_requests.list_of(

@@ -46,7 +46,9 @@ RawBody = Annotated[bytes, Depends(_raw_body)]
     responses=problems(signatures.BadSignature, WebhooksNotTaken, MalformedWebhook),
 )
 def receive_webhook(
-    gateway: Annotated[str, Path(max_length=20)],
+    gateway: Annotated[
+        str, Path(max_length=20, description="Whose event it is: `stripe` or `sandbox`.")
+    ],
     request: Request,
     body: RawBody,
     settings: AppSettings,

@@ -39,6 +39,7 @@ def test_id_that_cannot_be_is_refused_everywhere(closed_api: Api, admin: Person,
         answers = {bad: client.get(f"{stem}{bad}") for bad in IDS}
 
     assert {answer.status_code for answer in answers.values()} <= {404, 422}
+    assert {answers[bad].status_code for bad in ("1.0", "٣", " 1")} == {422}
     for answer in answers.values():
         assert answer.headers["content-type"] == "application/problem+json"
         assert "Traceback" not in answer.text

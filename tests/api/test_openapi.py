@@ -34,6 +34,17 @@ def test_every_call_is_described_under_a_described_tag(document: dict[str, Any])
     assert without == []
 
 
+def test_every_parameter_is_described(document: dict[str, Any]) -> None:
+    without = [
+        f"{name}: {parameter['name']}"
+        for name, operation in operations(document)
+        for parameter in operation.get("parameters", [])
+        if not parameter.get("description")
+    ]
+
+    assert without == []
+
+
 def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
     others = [
         f"{name} {status}"
