@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from shop.gateways.sandbox import SandboxGateway
 from tests.faults.conftest import StartPlant
 from tests.support.leases import let_leases_end
 
@@ -31,6 +32,23 @@ def test_worker_killed_at_this_line_leaves_everything_right(
     plant = start_plant(f"{place}=kill")
     plant.orders(8)
     plant.wait_for_crash(place)
+
+    plant.recover()
+
+    plant.check()
+    assert plant.statuses() == {"completed"}
+
+
+@pytest.mark.proof
+def test_worker_killed_with_claims_that_wait_in_line_leaves_everything_right(
+    start_plant: StartPlant,
+) -> None:
+    plant = start_plant("payments.claimed_ahead=kill")
+    plant.pause("payments")
+    # More than its two children call the gateway for at once: some are claimed before their turn.
+    plant.orders(2 * SandboxGateway.max_in_flight + 50)
+    plant.resume("payments")
+    plant.wait_for_crash("payments.claimed_ahead")
 
     plant.recover()
 
