@@ -26,15 +26,14 @@ def answer_groups(
     *,
     limit: int,
     deadline_s: float,
-    more: Callable[[int], Sequence[S]] | None = None,
     group_size: int = 500,
     group_wait_s: float = 0.05,
-) -> Iterator[list[tuple[S, T]]]:
+) -> Iterator["Group[S, T]"]:
     """Call every subject, at most `limit` at once; yield answers as they come, in groups.
 
     A group ends when it is full or `group_wait_s` after its first answer, so that one slow call
-    delays only itself. After each group `more` is asked for further subjects, at most as many as
-    it is told: enough to keep all calls going until the next group. Fewer than that are the last.
+    delays only itself. Each group takes further subjects, and says how many keep all calls going
+    until the next one.
 
     Subjects without an answer `deadline_s` after the last ones came are in no group; their calls
     end by their own time-outs. A call that raises is logged and has no answer either.
@@ -46,15 +45,10 @@ def answer_groups(
             ended = crew.answers(most=group_size, wait_s=group_wait_s)
             if not ended:
                 return
-            if group := [it for it in ended if not isinstance(it, _Broken)]:
-                yield group
-            # A group took as long to come and to be dealt with as the next one will.
-            wanted = min(2 * len(ended), 2 * limit, group_size) - crew.waiting
-            if more is not None and wanted > 0:
-                added = more(wanted)
-                crew.take_on(added)
-                if len(added) < wanted:
-                    more = None
+            if answers := [it for it in ended if not isinstance(it, _Broken)]:
+                # A group took as long to come and to be dealt with as the next one will.
+                most = min(2 * len(ended), 2 * limit, group_size)
+                yield Group(answers, crew, most)
     finally:
         crew.dismiss()
 
@@ -75,6 +69,24 @@ class _Dismissal:
 
 
 _Ended = tuple[S, T] | _Broken
+
+
+class Group(list[tuple[S, T]]):
+    """Subjects with their answers, which came together."""
+
+    def __init__(self, answers: list[tuple[S, T]], crew: "_Crew[S, T]", most: int) -> None:
+        super().__init__(answers)
+        self._crew = crew
+        self._most = most
+
+    @property
+    def wanted(self) -> int:
+        """How many further subjects keep all calls going until the next group; not below 0."""
+        return max(0, self._most - self._crew.waiting)
+
+    def go_on_with(self, subjects: Sequence[S]) -> None:
+        """Have further subjects called; their answers come in later groups."""
+        self._crew.take_on(subjects)
 
 
 class _Crew(Generic[S, T]):

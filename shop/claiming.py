@@ -86,10 +86,20 @@ _ENDED = Prepared(
 
 
 def claim(
-    session: Session, *, token: str, limit: int, gateway: str, now: datetime | None = None
+    session: Session,
+    *,
+    token: str,
+    limit: int,
+    gateway: str,
+    now: datetime | None = None,
+    begins_s: float | None = None,
 ) -> list[Claim]:
-    """Take due payments under a lease and write down what is about to be sent for each."""
-    begins_s = time.monotonic()  # before the database's clock is read: no lease ends sooner
+    """Take due payments under a lease and write down what is about to be sent for each.
+
+    `begins_s` is when the transaction began, by this process's monotonic clock, if not just now.
+    """
+    # From before the database's clock is read: no lease ends sooner.
+    begins_s = time.monotonic() if begins_s is None else begins_s
     now = now or clock.now(session)
     lease = _Lease(token, now, begins_s + SEND_WITHIN_S)
     due: Sequence[Row] = _lock_due(session, limit=limit, gateway=gateway, now=now)

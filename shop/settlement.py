@@ -1,13 +1,14 @@
 """Take the money of due payments: claim, act, settle.
 
-Two short transactions with the gateway calls between them, none open across the network. The
-intent, with its key, is committed before the call; so a crash at any line leaves a row that says
-what may have happened, and the next run asks, or repeats under the same key.
+Two short transactions with the gateway calls between them, none open across the network; while
+there is more, the second claims what is called next. The intent, with its key, is committed before
+the call; so a crash at any line leaves a row that says what may have happened, and the next run
+asks, or repeats under the same key.
 """
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -62,28 +63,29 @@ def settle_due(settler: Settler, *, now: datetime | None = None) -> int:
     def call(claim: Claim) -> Answer | Missing:
         return ask(settler.gateway, claim)
 
-    def claim_ahead(most: int) -> list[Claim]:
-        if time.monotonic() > ends_at:
-            return []
-        claims = _take(settler, token=token, limit=most, now=now)
-        if claims:
-            failpoints.reach("payments.claimed_ahead")
-        return claims
-
     size = settler.gateway.max_in_flight
     claims = _take(settler, token=token, limit=size, now=now)
     if claims:
         failpoints.reach("payments.claimed")
     # Fewer than were wanted were all there are, and what falls due from now on is rung for.
-    more = claim_ahead if len(claims) == size else None
-    for group in answer_groups(call, claims, limit=size, deadline_s=DEADLINE_S, more=more):
+    has_more = len(claims) == size
+    for group in answer_groups(call, claims, limit=size, deadline_s=DEADLINE_S):
         failpoints.reach("payments.charged")
-        settled += _settle(settler, group, token=token, now=now)
+        wanted = group.wanted if has_more and time.monotonic() <= ends_at else 0
+        if not wanted:
+            settled += _settle(settler, group, token=token, now=now)
+            continue
+        count, claims = _settle_and_take(settler, group, token=token, limit=wanted, now=now)
+        settled += count
+        has_more = len(claims) == wanted
+        if claims:
+            failpoints.reach("payments.claimed_ahead")
+            group.go_on_with(claims)
     return settled
 
 
 def _take(settler: Settler, *, token: str, limit: int, now: datetime | None) -> list[Claim]:
-    """Claim payments; as many as were wanted mean that there are more, and work for others."""
+    """Claim payments and call for help, if there are more than we take."""
 
     def work(session: Session) -> list[Claim]:
         return claiming.claim(
@@ -91,18 +93,47 @@ def _take(settler: Settler, *, token: str, limit: int, now: datetime | None) -> 
         )
 
     claims = transact(settler.sessions, work)
+    _call_for_help(settler, claims, limit)
+    return claims
+
+
+def _settle_and_take(
+    settler: Settler, answered: Answered, *, token: str, limit: int, now: datetime | None
+) -> tuple[int, list[Claim]]:
+    """Write answers and claim the next payments, with one commit for both."""
+
+    def work(session: Session) -> tuple[int, list[Claim]]:
+        begins_s = time.monotonic()
+        settled = _write(session, settler, answered, token=token, now=now)
+        return settled, claiming.claim(
+            session,
+            token=token,
+            limit=limit,
+            gateway=settler.gateway.name,
+            now=now,
+            begins_s=begins_s,
+        )
+
+    try:
+        settled, claims = transact(settler.sessions, work)
+    except IntegrityError:
+        settled = _settle(settler, answered, token=token, now=now)
+        return settled, _take(settler, token=token, limit=limit, now=now)
+    _call_for_help(settler, claims, limit)
+    return settled, claims
+
+
+def _call_for_help(settler: Settler, claims: Sequence[Claim], limit: int) -> None:
+    """Have others join in: as many claims as were wanted mean that there are more."""
     if len(claims) == limit:
         settler.ring_again()
-    return claims
 
 
 def _settle(settler: Settler, answered: Answered, *, token: str, now: datetime | None) -> int:
     """Write answers; one that cannot be written is in doubt and does not hold up the others."""
 
     def work(session: Session) -> int:
-        return outcomes.settle(
-            session, answered, token=token, fulfilment_delay=settler.fulfilment_delay, now=now
-        )
+        return _write(session, settler, answered, token=token, now=now)
 
     try:
         return transact(settler.sessions, work)
@@ -114,6 +145,14 @@ def _settle(settler: Settler, answered: Answered, *, token: str, now: datetime |
         doubted = [(answered[0][0], _ID_TAKEN)]
         alone = answered if len(answered) > 1 else doubted
         return sum(_settle(settler, [one], token=token, now=now) for one in alone)
+
+
+def _write(
+    session: Session, settler: Settler, answered: Answered, *, token: str, now: datetime | None
+) -> int:
+    return outcomes.settle(
+        session, answered, token=token, fulfilment_delay=settler.fulfilment_delay, now=now
+    )
 
 
 def ask(gateway: PaymentGateway, claim: Claim) -> Answer | Missing:

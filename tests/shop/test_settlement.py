@@ -158,9 +158,11 @@ def test_a_reason_longer_than_its_column_does_not_stop_the_group(
     assert sorted(map(shop.status, orders)) == ["paid", "paid", "payment_failed"]
 
 
+@pytest.mark.parametrize("at_once", [1, 5], ids=["while more is claimed", "alone"])
 def test_a_charge_id_used_before_leaves_only_its_own_order_in_doubt(
-    shop: Shop, gateway: FakeGateway
+    shop: Shop, gateway: FakeGateway, at_once: int
 ) -> None:
+    gateway.max_in_flight = at_once
     first = shop.place_one()
     shop.settle()
     later = [shop.place_one() for _ in range(3)]
