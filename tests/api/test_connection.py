@@ -133,7 +133,7 @@ async def test_connection_on_which_no_request_comes_is_closed(parts: list[bytes]
     ],
 )
 async def test_head_without_end_is_refused(head: bytes) -> None:
-    async with served() as port:
+    async with served(Patient) as port:
         status, problem = problem_in(await answer_to(port, head))
 
     assert (status, problem["code"]) == (431, "head_too_large")
@@ -161,7 +161,7 @@ async def test_head_without_end_is_refused(head: bytes) -> None:
     ],
 )
 async def test_what_is_no_http_is_told_as_a_problem(wrong: bytes) -> None:
-    async with served() as port:
+    async with served(Patient) as port:
         answer = await answer_to(port, wrong)
 
     status, problem = problem_in(answer)
@@ -174,7 +174,7 @@ async def test_nobody_changes_the_protocol(upgrade: bytes) -> None:
         b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: %b\r\n\r\n" % upgrade
     )
 
-    async with served() as port:
+    async with served(Patient) as port:
         answer = await answer_to(port, asks)
 
     assert answer.startswith(b"HTTP/1.1 200 ")
@@ -184,7 +184,7 @@ async def test_requests_sent_in_one_go_are_all_answered() -> None:
     many = MAX_HEAD_BYTES // len(GET) + 50
     body = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60_000
 
-    async with served() as port:
+    async with served(Patient) as port:
         answer = await answer_to(port, GET * many + body + LAST)
 
     assert answer.count(b"HTTP/1.1 200 ") == many + 2

@@ -26,7 +26,7 @@ def test_clock_goes_on_between_transactions(each_database: Database) -> None:
             session.rollback()
             return clock.now(session) > first
 
-        eventually(later, timeout_s=2)
+        eventually(later)
 
 
 def test_clock_is_aware_and_fine_enough_for_leases(each_database: Database) -> None:

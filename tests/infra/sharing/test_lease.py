@@ -7,7 +7,7 @@ from tests.support.valkey import Valkey
 
 
 def lease_of(valkey: Valkey, *, life_s: float = 10) -> Lease:
-    return Lease(redis.connect(valkey.url(2), timeout_s=1), name="the-right", life_s=life_s)
+    return Lease(redis.connect(valkey.url(2), timeout_s=5), name="the-right", life_s=life_s)
 
 
 def test_one_of_two_holds_it(valkey: Valkey) -> None:
