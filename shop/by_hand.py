@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra import clock
-from infra.db import Row, transact
+from infra.db import transact
 from infra.errors import Conflict
 from shop import doubts, gateway_calls, locks, outcomes
 from shop.claiming import LEASE
@@ -47,7 +47,8 @@ def ask_again(session: Session, order_id: int, *, now: datetime | None = None) -
     ).all()
     for refund in doubtful:
         refund.due_at = at
-    if _find_doubt(locked) is not None:
+    attempt = locked.live_attempt
+    if attempt is not None and attempt["state"] in _IN_DOUBT:
         _write_payment(session, order_id, due_at=at, tries=0)
     elif not doubtful:
         raise NotInDoubt("order", order_id)
@@ -116,10 +117,10 @@ def _take(
     now: datetime | None,
 ) -> Claim:
     at, locked = now or clock.now(session), locks.lock_in_doubt(session, order_id)
-    attempt, lease_until = _find_doubt(locked), locked.payment["lease_until"]
-    if attempt is None:
+    attempt, lease_until = locked.live_attempt, locked.payment["lease_until"]
+    if attempt is None or attempt["state"] not in (*_IN_DOUBT, AttemptState.SENDING):
         raise NotInDoubt("order", order_id)
-    if lease_until is not None and lease_until > at:
+    if attempt["state"] == AttemptState.SENDING or (lease_until is not None and lease_until > at):
         raise BeingAsked("order", order_id)
     if isinstance(decision, NotMade):
         sent_at = gateway_calls.last_sent_at(session, order_id, key=attempt["key"])
@@ -163,11 +164,6 @@ def _is_ours(session: Session, claim: Claim, token: str) -> bool:
     """Lock the payment and tell whether its lease is still this decision's."""
     holder = sa.select(Payment.lease_token).where(Payment.id == claim.payment_id)
     return session.scalar(holder.with_for_update()) == token
-
-
-def _find_doubt(locked: LockedOrder) -> Row | None:
-    attempt = locked.live_attempt
-    return attempt if attempt is not None and attempt["state"] in _IN_DOUBT else None
 
 
 def _is_taken(session: Session, locked: LockedOrder, charge_id: str) -> bool:

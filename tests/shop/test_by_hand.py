@@ -241,11 +241,13 @@ def test_nothing_is_sent_while_the_gateway_is_asked_about_a_decision(
 def test_a_decision_waits_for_who_is_at_the_charge(
     shop: Shop, doubtful: int, doubtful_refund: int
 ) -> None:
+    sending = shop.place_one()
     shop.claim(now=SOON)
     refund = Meanwhile(lambda: _settle_refund(shop, doubtful_refund, NOT_MADE, now=SOON))
 
-    with pytest.raises(BeingAsked):
-        _settle_charge(shop, doubtful, NOT_MADE, now=SOON)
+    for order_id in (doubtful, sending):
+        with pytest.raises(BeingAsked):
+            _settle_charge(shop, order_id, NOT_MADE, now=SOON)
     with pytest.raises(BeingAsked):
         _settle_refund(shop, doubtful_refund, NOT_MADE, gateway=refund, now=SOON)
 
