@@ -149,10 +149,6 @@ async def _cache(request: Request) -> redis.Client:
     return kept_by(request).cache
 
 
-async def _streams(request: Request) -> redis.Client:
-    return kept_by(request).streams
-
-
 async def _resolve(request: Request) -> Caller | None:
     kept = kept_by(request)
     return await access.resolve(
@@ -222,9 +218,6 @@ Reads = Annotated[db.Sessions, Depends(_reads)]
 
 CacheRedis = Annotated[redis.Client, Depends(_cache)]
 """The Redis that holds cache, bells and budgets."""
-
-StreamsRedis = Annotated[redis.Client, Depends(_streams)]
-"""The Redis that carries the event streams."""
 
 
 async def _address(request: Request) -> str:

@@ -13,7 +13,6 @@ from infra.db import Base, BigId, UtcDateTime, binary_string
 from market.models import SYMBOL_LENGTH, ExactDecimal
 
 MINUTE, HOUR = 1, 60
-SIZES = (MINUTE, HOUR)
 
 
 class QuoteBar(Base):
