@@ -254,13 +254,19 @@ def test_a_decision_waits_for_who_is_at_the_charge(
     assert shop.status(doubtful) == "payment_unknown"
 
 
-def test_a_decision_whose_time_ran_out_is_not_written(shop: Shop, doubtful: int) -> None:
-    gateway = Meanwhile(lambda: shop.claim(now=SOON + claiming.LEASE))
+def test_a_decision_whose_time_ran_out_is_not_written(
+    shop: Shop, doubtful: int, doubtful_refund: int
+) -> None:
+    charge = Meanwhile(lambda: shop.claim(now=SOON + claiming.LEASE))
+    refund = Meanwhile(lambda: shop.give_back(now=SOON + LEASE))
 
     with pytest.raises(BeingAsked):
-        _settle_charge(shop, doubtful, NOT_MADE, gateway=gateway, now=SOON)
+        _settle_charge(shop, doubtful, NOT_MADE, gateway=charge, now=SOON)
+    with pytest.raises(BeingAsked):
+        _settle_refund(shop, doubtful_refund, NOT_MADE, gateway=refund, now=SOON)
 
     assert shop.attempt(doubtful).state == "unknown"
+    assert shop.refund(doubtful_refund).state == "succeeded"
 
 
 def test_a_charge_that_turns_up_after_all_is_found_by_itself_and_sold(
