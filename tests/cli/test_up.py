@@ -59,7 +59,7 @@ def test_what_a_killed_program_leaves_behind_is_killed(fake_run: Start) -> None:
 
     os.kill(pid, signal.SIGKILL)
 
-    eventually(lambda: not is_running(left), timeout_s=5)
+    eventually(lambda: not is_running(left))
 
 
 def test_program_without_sign_of_life_is_started_again(fake_run: Start) -> None:
@@ -127,7 +127,7 @@ def test_nothing_is_left_after_the_supervisor_is_killed(fake_run: Start) -> None
     run.process.kill()
 
     left = [services["store"]["pid"], services["work"]["pid"], grandchild]
-    eventually(lambda: not any(map(is_running, left)), timeout_s=5)
+    eventually(lambda: not any(map(is_running, left)))
 
 
 def test_nothing_is_left_after_the_parent_is_killed(fake_run: Start) -> None:
@@ -138,8 +138,8 @@ def test_nothing_is_left_after_the_parent_is_killed(fake_run: Start) -> None:
     run.process.kill()
 
     left = [services["store"]["pid"], services["work"]["pid"]]
-    eventually(lambda: not any(map(is_running, left)), timeout_s=5)
-    eventually(lambda: not (run.folder / "run.json").exists(), timeout_s=5)
+    eventually(lambda: not any(map(is_running, left)))
+    eventually(lambda: not (run.folder / "run.json").exists())
 
 
 def test_closed_terminal_stops_the_run_though_nobody_passes_the_signal_on(fake_run: Start) -> None:
@@ -149,7 +149,7 @@ def test_closed_terminal_stops_the_run_though_nobody_passes_the_signal_on(fake_r
 
     run.process.kill()
 
-    eventually(lambda: run.stops() == ["work SIGTERM", "store SIGTERM"], timeout_s=10)
+    eventually(lambda: run.stops() == ["work SIGTERM", "store SIGTERM"])
 
 
 def test_program_that_never_comes_up_ends_the_run_with_its_last_words(fake_run: Start) -> None:

@@ -241,7 +241,7 @@ def test_second_start_goes_on_with_the_same_data_and_leaves_nothing_when_it_is_k
 
     took_s = run.stop()
 
-    assert took_s < 10
+    assert took_s < 20  # ten on a machine that does nothing else
     assert occupied.left() == (set(), set())
     assert run.services == {}
     run.start()
@@ -250,4 +250,4 @@ def test_second_start_goes_on_with_the_same_data_and_leaves_nothing_when_it_is_k
     assert len(run.ledger().charges) == 1
     occupied = run.footprint()
     run.child.kill()
-    eventually(lambda: occupied.left() == (set(), set()), timeout_s=10)
+    eventually(lambda: occupied.left() == (set(), set()))
