@@ -77,6 +77,16 @@ class Sums:
     refunds: int = 0
     refunded_minor: int = 0
 
+    def add_charge(self, amount_minor: int) -> None:
+        """Count one more charge."""
+        self.charges += 1
+        self.charged_minor += amount_minor
+
+    def add_refund(self, amount_minor: int) -> None:
+        """Count one more refund."""
+        self.refunds += 1
+        self.refunded_minor += amount_minor
+
     def public(self) -> dict[str, Any]:
         """Show them as the API does."""
         return {
@@ -156,11 +166,7 @@ def _look_up_charges(
         for row in rows:
             known[row["key"]] = known[row["charge_id"]] = row
         for charge in some:
-            sums = report.theirs[charge.currency]
-            sums.charges, sums.charged_minor = (
-                sums.charges + 1,
-                sums.charged_minor + charge.amount_minor,
-            )
+            report.theirs[charge.currency].add_charge(charge.amount_minor)
             yield from _judge_charge(charge, known.get(charge.id) or known.get(charge.key or ""))
 
 
@@ -208,11 +214,7 @@ def _look_up_refunds(
         by_id = {refund.refund_id: refund for refund in ours if refund.refund_id}
         by_key: dict[str | None, Refund] = {it.key: it for it in ours if not it.refund_id}
         for back in some:
-            sums = report.theirs[back.currency]
-            sums.refunds, sums.refunded_minor = (
-                sums.refunds + 1,
-                sums.refunded_minor + back.amount_minor,
-            )
+            report.theirs[back.currency].add_refund(back.amount_minor)
             known = by_id.get(back.id) or by_key.get(back.key)
             yield from _judge_refund(back, known, order_id=charged.get(back.charge_id))
 
@@ -286,9 +288,9 @@ def _booked(
     for row in rows:
         sums, amount = report.ours[row["currency"]], row["amount_minor"]
         if amount > 0:
-            sums.charges, sums.charged_minor = sums.charges + 1, sums.charged_minor + amount
+            sums.add_charge(amount)
         else:
-            sums.refunds, sums.refunded_minor = sums.refunds + 1, sums.refunded_minor - amount
+            sums.add_refund(-amount)
         booked.append(_Booked(row, row["charge_id"] or row["refund_id"], _request_of(row)))
     return booked
 
