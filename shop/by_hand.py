@@ -19,9 +19,18 @@ from infra.errors import Conflict
 from shop import doubts, gateway_calls, locks, outcomes
 from shop.claiming import LEASE
 from shop.claims import Claim
-from shop.decisions import BeingAsked, Desk, Found, IdTaken, NotInDoubt, NotMade, check_rest
+from shop.decisions import (
+    BeingAsked,
+    Desk,
+    Found,
+    IdTaken,
+    NotInDoubt,
+    NotMade,
+    Said,
+    check_rest,
+)
 from shop.gateway_calls import Operation
-from shop.gateways.protocol import ChargeRequest, Succeeded
+from shop.gateways.protocol import ChargeRequest, Declined, Missing, Succeeded, Unknown
 from shop.locks import LockedOrder
 from shop.payments import Attempt, AttemptState, Payment
 from shop.refunds import Refund, RefundState
@@ -97,15 +106,23 @@ def settle_charge(
 def _ask(desk: Desk, claim: Claim, decision: Found | NotMade) -> None:
     key = claim.request.key
     seen_id = decision.gateway_id if isinstance(decision, Found) else claim.charge_id
-    said = desk.ask(
-        claim.log,
-        Operation.FIND_CHARGE,
-        key,
-        of=claim.payment["gateway"],
-        look=lambda gateway: gateway.find_charge(claim.request, charge_id=seen_id),
-    )
+    said = _look(desk, claim, charge_id=seen_id)
+    if isinstance(said, Unknown) and seen_id != claim.charge_id:
+        # An id that leads nowhere may be mistyped: what does the gateway have under our key?
+        by_key = _look(desk, claim, charge_id=claim.charge_id)
+        said = by_key if isinstance(by_key, Succeeded | Declined | Missing) else said
     desk.confirm(key, decision, said)
     claim.log.add(Operation.BY_HAND, key, decision, began_s=time.monotonic())
+
+
+def _look(desk: Desk, claim: Claim, *, charge_id: str | None) -> Said:
+    return desk.ask(
+        claim.log,
+        Operation.FIND_CHARGE,
+        claim.request.key,
+        of=claim.payment["gateway"],
+        look=lambda gateway: gateway.find_charge(claim.request, charge_id=charge_id),
+    )
 
 
 def _take(

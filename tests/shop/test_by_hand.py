@@ -215,6 +215,18 @@ def test_only_a_person_who_is_sure_is_believed_without_the_gateway(
     assert (before, shop.status(doubtful)) == ("payment_unknown", "payment_failed")
 
 
+def test_an_id_that_leads_nowhere_does_not_stand_against_what_is_under_our_key(
+    shop: Shop, gateway: FakeGateway, doubtful: int
+) -> None:
+    gateway.charge(_request_of(shop, doubtful))
+    gateway.find_next(Unknown("the answer is about another charge"))
+
+    with pytest.raises(GatewayDisagrees):
+        _settle_charge(shop, doubtful, Found("ch_9", SEEN, "ada"), unconfirmed=True)
+
+    assert shop.status(doubtful) == "payment_unknown"
+
+
 def test_a_charge_that_was_just_sent_is_not_said_to_be_never_made(
     shop: Shop, doubtful: int, doubtful_refund: int
 ) -> None:
