@@ -162,7 +162,7 @@ class Child:
         """Leave what was written so far out of the next failure's report."""
         self._shown = self.log_path.stat().st_size
 
-    def wait_until(self, ready: Callable[[], object], timeout_s: float = 30.0) -> None:
+    def wait_until(self, ready: Callable[[], object], timeout_s: float = 60.0) -> None:
         """Wait for a sign of readiness; fail at once, with the log, when the process ends first."""
 
         def ready_or_dead() -> bool:
