@@ -19,11 +19,13 @@ router = APIRouter(prefix="/tasks", tags=["operations"])
 
 
 def _refuse_numbers(value: object) -> object:
-    # pydantic would take one for the seconds since 1970.
-    if isinstance(value, str) and value.lstrip("+-").replace(".", "").isdigit():
-        msg = "write it as 2026-11-22T12:00:00Z"
-        raise ValueError(msg)
-    return value
+    # pydantic would take one, however it is written, for the seconds since 1970.
+    try:
+        float(str(value))
+    except ValueError:
+        return value
+    msg = "write it as 2026-11-22T12:00:00Z"
+    raise ValueError(msg)
 
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_refuse_numbers)]
