@@ -15,6 +15,8 @@ HINTED = {
     "a later page of a state": "ix_orders_status_id",
     "a category": "ix_product_withdrawn_at_category_id",
 }
+# It has a row for each topic, and a look at the topics reads all of it.
+READ_WHOLE = {"stream_state"}
 # Rows that a look may read beyond that, so that a page of two has room as well.
 A_FEW = 5
 
@@ -47,5 +49,5 @@ def test_a_million_orders_cost_no_more_rows_than_ten_thousand(
         sys.stdout.write(f"\n{tell(found)}")
 
     assert grown(found) == {}
-    scans = {name: cost.scanned for name, cost in found[1_000_000].items() if cost.scanned}
-    assert scans == {}
+    scans = {name: set(cost.scanned) - READ_WHOLE for name, cost in found[1_000_000].items()}
+    assert {name: tables for name, tables in scans.items() if tables} == {}
