@@ -8,6 +8,8 @@ import { Shown } from "../ui/states";
 import { Age, Marks } from "./Marks";
 
 const BASES = ["USD", "EUR", "GBP", "JPY", "CHF"];
+// What was missing for want of calls is fetched in the background meanwhile.
+const PARTIAL_AGAIN_MS = 6_000;
 const names = new Intl.DisplayNames(undefined, { type: "currency" });
 
 export function ForexTable() {
@@ -15,6 +17,7 @@ export function ForexTable() {
   const rates = useQuery({
     queryKey: keys.forex(base),
     queryFn: () => unwrap(api.GET("/market/forex", { params: { query: { base } } })),
+    refetchInterval: ({ state }) => (state.data?.complete === false ? PARTIAL_AGAIN_MS : false),
   });
   return (
     <>
