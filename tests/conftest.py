@@ -87,6 +87,13 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.fixture(autouse=True)
+def _logs_stay_as_they_are() -> Iterator[None]:
+    """See that no test configures the logs of this process: those after it could not read them."""
+    yield
+    assert not structlog.get_config()["cache_logger_on_first_use"]
+
+
 @pytest.fixture(scope="session")
 def shared_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all test workers of this run share."""

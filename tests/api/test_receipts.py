@@ -21,6 +21,7 @@ from infra.outbox import Change
 from infra.settings import Settings
 from tests.api.conftest import register
 from tests.api.event_stage import OWN_DB, Stage
+from tests.support.forks import Forks
 from tests.support.outbox import record
 from tests.support.processes import PYTHON, Child, Nursery, eventually, free_port
 from tests.support.valkey import Valkey
@@ -177,17 +178,16 @@ def test_what_cannot_be_consumed_is_refused_with_a_sentence(options: list[str], 
 
 
 def test_one_group_goes_on_while_the_command_of_another_holds_the_lock_of_writers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    forks: Forks, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("ENV_FILE", "")
-    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    env = {"DATA_DIR": str(tmp_path)}
     slow, other = (open_own(Settings(data_dir=tmp_path), name) for name in ("slow", "the/other"))
     with slow.sessions.begin() as session:
         session.execute(sa.text("SELECT 1"))
         transact(other.sessions, lambda session: _park(session, "the/other"))
-        listed = CliRunner().invoke(events.app, ["dead-letters", "list"])
+        listed = forks.run("cli", "events", "dead-letters", "list", env=env)
 
     for own in (slow, other):
         own.engine.dispose()
-    assert (listed.exit_code, listed.output.split()[0]) == (0, "the/other")
+    assert (listed.returncode, listed.stdout.split()[0]) == (0, "the/other")
     assert not (tmp_path / "tradepost.db").exists()

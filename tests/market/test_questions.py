@@ -41,11 +41,11 @@ async def make_market(
         ring: Callable[[], object] = lambda: drain(desk), *, budget_waits_s: float = 0.0
     ) -> Market:
         client = redis.connect_async(valkey.url(2), timeout_s=1)
-        others = count_ears(valkey)  # an API that other tests share listens too
+        before = list_ears(valkey)  # those of tests before may not be gone yet
         asking = Asking(client, name="market", ring=lambda: void(ring()))
         opened.push_async_callback(client.aclose)
         await opened.enter_async_context(beside(asking.listen()))
-        await asyncio.to_thread(eventually, lambda: count_ears(valkey) > others)
+        await asyncio.to_thread(eventually, lambda: list_ears(valkey) - before)
         return Market(asking=asking, reads=database.reads, find_wait_s=lambda: budget_waits_s)
 
     async with opened:
@@ -68,9 +68,10 @@ async def quote(market: Market, symbol: str = "AAPL", **asked: Any) -> dict[str,
     return shown
 
 
-def count_ears(valkey: Valkey) -> int:
+def list_ears(valkey: Valkey) -> set[str]:
+    """List the connections that listen to anything."""
     with valkey.client(2) as client:
-        return int(client.pubsub_numsub("market:outcome")[0][1])
+        return {ear["id"] for ear in client.client_list(_type="pubsub")}
 
 
 def forget_answers(valkey: Valkey) -> None:
