@@ -14,8 +14,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra import clock
-from infra.db import transact
-from infra.errors import Conflict
 from shop import doubts, gateway_calls, locks, outcomes
 from shop.claiming import LEASE
 from shop.claims import Claim
@@ -84,23 +82,17 @@ def settle_charge(
     def take(session: Session) -> Claim:
         return _take(session, order_id, decision, token=token, now=now)
 
-    def let_go(session: Session) -> None:
+    def let_go(session: Session, claim: Claim) -> None:
         _let_go(session, claim, token=token, now=now)
 
-    def write(session: Session) -> None:
+    def write(session: Session, claim: Claim) -> None:
         at = now or clock.now(session)
         if isinstance(decision, NotMade):
             _give_up(session, claim, token=token, at=at)
         else:
             _book(session, claim, decision, token=token, delay=fulfilment_delay, at=at)
 
-    claim = transact(desk.sessions, take)
-    try:
-        _ask(desk, claim, decision)
-    except Conflict:
-        transact(desk.sessions, let_go)
-        raise
-    transact(desk.audited, write)
+    desk.decide(take, lambda claim: _ask(desk, claim, decision), write, let_go)
 
 
 def _ask(desk: Desk, claim: Claim, decision: Found | NotMade) -> None:

@@ -8,8 +8,11 @@ two differ; only where it says nothing clear does the person's word alone count,
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
-from infra.db import Sessions
+from sqlalchemy.orm import Session
+
+from infra.db import Sessions, transact
 from infra.errors import Conflict, NotFound
 from shop.gateway_calls import CallLog, Operation
 from shop.gateways.protocol import (
@@ -22,6 +25,8 @@ from shop.gateways.protocol import (
     Unknown,
     Unlisted,
 )
+
+T = TypeVar("T")
 
 # A request whose answer we gave up may still be at work there, and a search lags by a minute.
 QUIET_FOR = timedelta(minutes=5)
@@ -145,6 +150,25 @@ class Desk:
     audited: Sessions
     gateway: PaymentGateway | None
     unconfirmed: bool = False
+
+    def decide(
+        self,
+        take: Callable[[Session], T],
+        ask: Callable[[T], None],
+        write: Callable[[Session, T], None],
+        let_go: Callable[[Session, T], None],
+    ) -> None:
+        """Take something under a lease, ask the gateway about it, and write what was decided.
+
+        If the answer, or the lack of one, forbids it, it is let go for the workers.
+        """
+        taken = transact(self.sessions, take)
+        try:
+            ask(taken)
+        except Conflict:
+            transact(self.sessions, lambda session: let_go(session, taken))
+            raise
+        transact(self.audited, lambda session: write(session, taken))
 
     def ask(self, log: CallLog, operation: Operation, key: str, *, of: str, look: Look) -> Said:
         """Ask the gateway of this name; where that cannot be, nothing clear was said."""

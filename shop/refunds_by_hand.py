@@ -9,8 +9,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra import clock, outbox
-from infra.db import transact
-from infra.errors import Conflict
 from shop import gateway_calls, payments, repayments
 from shop.decisions import (
     BeingAsked,
@@ -53,19 +51,13 @@ def settle_refund(
     def take(session: Session) -> _Taken:
         return _take(session, refund_id, decision, token=token, now=now)
 
-    def let_go(session: Session) -> None:
+    def let_go(session: Session, taken: _Taken) -> None:
         _let_go(session, taken, token=token, now=now)
 
-    def write(session: Session) -> None:
+    def write(session: Session, taken: _Taken) -> None:
         _write(session, taken, decision, token=token, now=now)
 
-    taken = transact(desk.sessions, take)
-    try:
-        _ask(desk, taken, decision)
-    except Conflict:
-        transact(desk.sessions, let_go)
-        raise
-    transact(desk.audited, write)
+    desk.decide(take, lambda taken: _ask(desk, taken, decision), write, let_go)
 
 
 def _ask(desk: Desk, taken: _Taken, decision: Found | NotMade) -> None:
