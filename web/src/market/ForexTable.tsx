@@ -6,10 +6,9 @@ import { api, unwrap } from "../api/client";
 import { keys } from "../api/keys";
 import { Shown } from "../ui/states";
 import { Age, Marks } from "./Marks";
+import { MISSING_AGAIN_MS } from "./quotes";
 
 const BASES = ["USD", "EUR", "GBP", "JPY", "CHF"];
-// What was missing for want of calls is fetched in the background meanwhile.
-const PARTIAL_AGAIN_MS = 6_000;
 const names = new Intl.DisplayNames(undefined, { type: "currency" });
 
 export function ForexTable() {
@@ -17,7 +16,7 @@ export function ForexTable() {
   const rates = useQuery({
     queryKey: keys.forex(base),
     queryFn: () => unwrap(api.GET("/market/forex", { params: { query: { base } } })),
-    refetchInterval: ({ state }) => (state.data?.complete === false ? PARTIAL_AGAIN_MS : false),
+    refetchInterval: ({ state }) => (state.data?.complete === false ? MISSING_AGAIN_MS : false),
   });
   return (
     <>

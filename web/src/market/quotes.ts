@@ -1,7 +1,7 @@
 /** The market's queries. */
 
 import { queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
-import { api, type Schemas, unwrap } from "../api/client";
+import { api, Problem, type Schemas, unwrap } from "../api/client";
 import { keys } from "../api/keys";
 
 export type Quote = Schemas["QuoteOut"];
@@ -15,6 +15,9 @@ export const RESOLUTIONS = [
   ["D", "1 day"],
 ] as const;
 export type Resolution = (typeof RESOLUTIONS)[number][0];
+
+/** What the budget of calls did not allow yet may come soon; no event tells of it while a market rests. */
+export const MISSING_AGAIN_MS = 6_000;
 
 export function useWatched() {
   const cache = useQueryClient();
@@ -36,6 +39,7 @@ export function quoteQuery(symbol: string) {
   return queryOptions({
     queryKey: keys.quote(symbol),
     queryFn: () => unwrap<Quote>(api.GET("/market/quote", { params: { query: { symbol } } })),
+    refetchInterval: ({ state }) => (state.error instanceof Problem && state.error.status >= 500 ? MISSING_AGAIN_MS : false),
   });
 }
 
