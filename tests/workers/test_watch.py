@@ -33,10 +33,17 @@ def hurried_worker(fleet: Fleet, name: str) -> Child:
     return fleet.run(name, ["-c", HURRIED, *arguments, "--without-mingle", "--without-gossip"])
 
 
-def forget_queue(valkey: Valkey, queue: str) -> None:
-    """Make workers forget a queue and stay connected, as they do after some reconnects."""
+def forget_queue(valkey: Valkey, queue: str, worker: str) -> None:
+    """Make a worker forget a queue and stay connected, as some do after a reconnect.
+
+    Its answer is waited for: what is put in before would still be taken.
+    """
     with Celery(broker=valkey.url(0), set_as_current=False) as caller:
-        caller.control.cancel_consumer(queue)
+        answers = caller.control.cancel_consumer(
+            queue, destination=[worker], reply=True, timeout=20, limit=1
+        )
+    assert answers
+    assert "ok" in answers[0][worker]
 
 
 def test_worker_that_takes_nothing_ends_also_when_others_hide_it(
@@ -48,14 +55,14 @@ def test_worker_that_takes_nothing_ends_also_when_others_hide_it(
     eventually(lambda: canaries.read()["watch.stuck@here"].at_s > sung_at + 3, what="six canaries")
     present = Signs(connect(valkey.url(2)), WORKERS).read()
 
-    forget_queue(valkey, own_queue("stuck@here"))
+    forget_queue(valkey, own_queue("stuck@here"), "stuck@here")
 
     assert stuck.wait(20) == 75
     assert "worker_consumes_nothing" in stuck.log()
     assert present["well@here"].told["queues"] == ["events"]
     assert well.is_running
 
-    forget_queue(valkey, "events")
+    forget_queue(valkey, "events", "well@here")
     broker.lpush("events", message("canary.events", b"[[], {}, {}]", queue="events"))
 
     assert well.wait(20) == 75
