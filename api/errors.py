@@ -17,6 +17,7 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from accounts.tokens import BadToken
+from api.head import answers_head
 from infra import db
 from infra.errors import (
     AppError,
@@ -196,7 +197,7 @@ def _methods_at(request: Request) -> str:
     for route in request.app.routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
             methods |= route.methods or set()
-    if "GET" in methods:
+    if "GET" in methods and answers_head(request.scope):
         methods.add("HEAD")
     return ", ".join(sorted(methods))
 

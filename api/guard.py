@@ -10,10 +10,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import strict_json
 from api.errors import respond
+from shop.gateways.notices import SIGNATURE_HEADERS
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_TIMEOUT_S = 10
 _SHOWN_NAME = 50
+# Each line could be the one that is meant. `If-Match` and its like are lists, read over all lines.
+_MEANT_ONCE = {
+    name.lower().encode(): name
+    for name in (
+        "Idempotency-Key", "Last-Event-ID", "Content-Type", "Host",
+        *map(str.title, SIGNATURE_HEADERS.values()),
+    )
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,7 @@ _CUT_OFF = _Fault(HTTPStatus.BAD_REQUEST, "body_incomplete", "The body was cut o
 
 
 class RequestGuard:
-    """Looks at query and body before anything else does.
+    """Looks at query, headers and body before anything else does.
 
     A body is read here in full, at most `MAX_BODY_BYTES`, and handed on to be read again.
     """
@@ -52,8 +61,9 @@ class RequestGuard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        fault = _fault_in_query(scope["query_string"])
-        if fault is None and _has_body(scope):
+        names = [name for name, _ in scope["headers"]]
+        fault = _fault_in_query(scope["query_string"]) or _fault_in_headers(names)
+        if fault is None and (b"content-length" in names or b"transfer-encoding" in names):
             sent = Headers(scope=scope)
             body = await _read(sent, receive, self._body_timeout_s)
             fault = body if isinstance(body, _Fault) else _fault_in_body(sent, body)
@@ -80,8 +90,14 @@ def _fault_in_query(query: bytes) -> _Fault | None:
     return None
 
 
-def _has_body(scope: Scope) -> bool:
-    return any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+def _fault_in_headers(names: list[bytes]) -> _Fault | None:
+    if len(set(names)) == len(names):
+        return None
+    for name, shown in _MEANT_ONCE.items():
+        if names.count(name) > 1:
+            detail = f"{shown}: given more than once. Send one line of it."
+            return _Fault(HTTPStatus.BAD_REQUEST, "repeated_header", detail)
+    return None
 
 
 async def _read(headers: Headers, receive: Receive, timeout_s: float) -> bytes | _Fault:

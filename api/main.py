@@ -51,8 +51,9 @@ from api import (
 from api.deadline import Deadline
 from api.directory import Directory
 from api.guard import RequestGuard
+from api.head import HeadAsGet
 from api.hygiene import CorsList, SecurityHeaders
-from api.middleware import HeadAsGet, RequestLog, SlashAlias, StartupSentence
+from api.middleware import RequestLog, SlashAlias, StartupSentence
 from infra import heap, logs
 from infra.errors import Misconfigured
 from infra.logs import log

@@ -15,7 +15,6 @@ from api.errors import REQUEST_ID, answer_internal
 from infra.logs import log
 
 _CLIENT_GONE = 499
-_ENDLESS = "/events"
 _SOUND_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -82,34 +81,6 @@ class SlashAlias:
         if scope["type"] == "http" and scope["path"] in self._aliases:
             scope["path"] = self._aliases[scope["path"]]
         await self._app(scope, receive, send)
-
-
-class HeadAsGet:
-    """Answers HEAD as it would GET, without the body (RFC 9110, 9.3.2).
-
-    A stream of events has no end, so there HEAD stays a method that is not known.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http" or scope["method"] != "HEAD" or scope["path"] == _ENDLESS:
-            await self._app(scope, receive, send)
-            return
-
-        async def send_head(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                message = {**message, "body": b""}
-            await send(message)
-
-        # A copy: the server must go on to see HEAD, since GET is answered with a body.
-        asked: Scope = {**scope, "method": "GET"}
-        try:
-            await self._app(asked, receive, send_head)
-        finally:
-            scope.update({**asked, "method": "HEAD"})
 
 
 class StartupSentence:

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Request
 
 from infra.errors import Invalid
 
@@ -31,14 +31,18 @@ def etag(version: int) -> str:
 
 
 async def _versions(
+    request: Request,
     if_match: Annotated[
         str | None,
         Header(description="Do it only if this is still the `ETag`; else 412.", examples=['"3"']),
     ] = None,
 ) -> frozenset[int] | None:
-    if if_match is None or if_match.strip() == "*":
+    if if_match is None:
         return None
-    tags = _parse(if_match)
+    sent = _joined(request, "if-match")
+    if sent.strip() == "*":
+        return None
+    tags = _parse(sent)
     if not tags:
         raise BadPrecondition
     # A weak tag vouches for nothing that may be written over.
@@ -49,13 +53,17 @@ ExpectedVersions = Annotated[frozenset[int] | None, Depends(_versions)]
 """The versions of which the thing must be at one; None if any will do."""
 
 
-def is_known(if_none_match: str | None, version: int) -> bool:
-    """Tell whether a reader has this version already."""
-    if if_none_match is None:
-        return False
-    if if_none_match.strip() == "*":
-        return True
-    return any(tag == str(version) for _, tag in _parse(if_none_match))
+async def _known_tags(
+    request: Request,
+    if_none_match: Annotated[
+        str | None, Header(description="An `ETag` that you have: 304 if it is still the one.")
+    ] = None,
+) -> str | None:
+    return None if if_none_match is None else _joined(request, "if-none-match")
+
+
+KnownTags = Annotated[str | None, Depends(_known_tags)]
+"""The entity tags that a reader has, for `names_tag`; None without any."""
 
 
 def names_tag(if_none_match: str, etag: str) -> bool:
@@ -64,6 +72,11 @@ def names_tag(if_none_match: str, etag: str) -> bool:
         return True
     wanted = etag.removeprefix("W/").strip('"')
     return any(tag == wanted for _, tag in _parse(if_none_match))
+
+
+def _joined(request: Request, name: str) -> str:
+    """Read the lines of a header as the one list that they are (RFC 9110, 5.3)."""
+    return ", ".join(request.headers.getlist(name))
 
 
 def _parse(header: str) -> list[tuple[bool, str]]:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Query, Response, status
+from fastapi import APIRouter, Depends, Query, Response, status
 from pydantic import BaseModel, Field
 
 from api import syncs
@@ -12,7 +12,7 @@ from api.bodies import Body, Line, Text
 from api.deps import AppSettings, Operator, OptionalCaller, Reads, RowId, Sessions
 from api.errors import problems
 from api.paging import BadCursor
-from api.preconditions import BadPrecondition, ExpectedVersions, etag, is_known
+from api.preconditions import BadPrecondition, ExpectedVersions, KnownTags, etag, names_tag
 from api.sorted_pages import SortedPaging
 from infra import db
 from infra.db import transact
@@ -169,21 +169,14 @@ def create_product(
 
 
 @router.get("/{product_id}", response_model=ProductOut, responses=_READ_ANSWERS)
-def get_product(
-    product_id: RowId,
-    reads: Reads,
-    response: Response,
-    if_none_match: Annotated[
-        str | None, Header(description="An `ETag` that you have: 304 if it is still the one.")
-    ] = None,
-) -> Any:  # noqa: ANN401 - the response model says it
+def get_product(product_id: RowId, reads: Reads, response: Response, known: KnownTags) -> Any:  # noqa: ANN401 - the response model says it
     """Show one product on sale; the `ETag` speaks of the catalogue's fields, not of the stock."""
     with reads() as session:
         shown = products.get(session, product_id).public()
-    tag = {"ETag": etag(shown["version"])}
-    if is_known(if_none_match, shown["version"]):
-        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=tag)
-    response.headers.update(tag)
+    tag = etag(shown["version"])
+    if known is not None and names_tag(known, tag):
+        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": tag})
+    response.headers["ETag"] = tag
     return shown
 
 

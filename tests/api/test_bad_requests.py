@@ -1,5 +1,6 @@
 """What no endpoint should have to think of: odd addresses, methods and headers."""
 
+import json
 import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -105,8 +106,29 @@ def test_head_says_no_more_than_get(closed_api: Api, path: str) -> None:
     assert (status, body) == (ask(closed_api, path)[0], b"")
 
 
-def test_head_of_a_stream_without_end_is_refused(closed_api: Api) -> None:
-    assert ask(closed_api, "/events?topics=products", method="HEAD") == (405, b"")
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        pytest.param("/events?topics=products", "GET", id="a stream without end"),
+        pytest.param("/payments/start", "GET, POST", id="payments"),
+        pytest.param("/products/?sync=true", "GET, POST", id="a sync"),
+    ],
+)
+def test_head_starts_nothing(closed_api: Api, path: str, allowed: str) -> None:
+    with closed_api.client() as client:
+        answer = client.head(path)
+
+    assert (answer.status_code, answer.headers["allow"], answer.content) == (405, allowed, b"")
+
+
+@pytest.mark.parametrize(
+    "name", ["Idempotency-Key", "Last-Event-ID", "Content-Type", "Host", "Stripe-Signature"]
+)
+def test_header_that_is_meant_once_is_refused_twice(closed_api: Api, name: str) -> None:
+    status, body = ask(closed_api, "/auth/ping", f"{name}: a", f"{name.lower()}: b")
+
+    assert status == httpx.codes.BAD_REQUEST
+    assert (json.loads(body)["code"], name in body.decode()) == ("repeated_header", True)
 
 
 @pytest.mark.parametrize(
