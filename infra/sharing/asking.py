@@ -15,7 +15,8 @@ from redis import RedisError, ResponseError
 
 from infra.cache import read_document
 from infra.logs import log
-from infra.redis import AsyncClient, shared, translated
+from infra.redis import AsyncClient, translated
+from infra.sharing.kept import act_on_async
 from infra.sharing.wanted import channel, outcome_key, recent_key, wanted_key
 
 T = TypeVar("T")
@@ -94,10 +95,14 @@ class Asking:
         Raises:
             RedisDown: nobody knows.
         """
-        with shared():
-            return bool(
-                await self._admit(keys=[f"{self._name}:asked:{who}"], args=[what, limit, window_s])
+        key = f"{self._name}:asked:{who}"
+        return bool(
+            await act_on_async(
+                self._client,
+                {key: "set"},
+                lambda: self._admit(keys=[key], args=[what, limit, window_s]),
             )
+        )
 
     async def note(self, name: str) -> None:
         """Note that something was asked for just now.
@@ -105,8 +110,10 @@ class Asking:
         Raises:
             RedisDown: it was not noted.
         """
-        with shared():
-            await self._client.zadd(recent_key(self._name), {name: time()})
+        key = recent_key(self._name)
+        await act_on_async(
+            self._client, {key: "zset"}, lambda: self._client.zadd(key, {name: time()})
+        )
 
     async def listen(self) -> None:
         """Hear outcomes until cancelled, over every loss of the connection."""
@@ -117,9 +124,9 @@ class Asking:
             await asyncio.sleep(_RECONNECT_S)
 
     async def _ask_until_heard(self, want: str, heard: asyncio.Future[Outcome]) -> Outcome:
+        key = wanted_key(self._name, "interactive")
         while True:
-            with shared():
-                await self._client.sadd(wanted_key(self._name, "interactive"), want)
+            await act_on_async(self._client, {key: "set"}, lambda: self._client.sadd(key, want))
             await asyncio.to_thread(self._ring)
             done, _ = await asyncio.wait([heard], timeout=ASK_AGAIN_S)
             if done:

@@ -4,12 +4,14 @@ The log is judged by Redis' own clock inside one script, so no two processes can
 call. Without Redis there is no budget, and so no call.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
+from typing import Any
 
-from infra.redis import Client, shared
+from infra.redis import Client
+from infra.sharing.kept import Kinds, act_on
 
 # A call is granted here and counted there, a little later and not always equally late: windows
 # somewhat longer than the provider's own keep two calls that drift together within its limit.
@@ -196,8 +198,7 @@ class CallBudget:
         """
         told_ms = ceil((told_s or 0) * 1000)
         args = (_text(now_ms), PAUSE_S * 1000, LONGEST_PAUSE_S * 1000, told_ms, reason)
-        with shared():
-            return int(self._pause(keys=self._keys, args=args)) / 1000
+        return int(self._act(lambda: self._pause(keys=self._keys, args=args))) / 1000
 
     def count(self, answer: str) -> None:
         """Count what became of a call, under a word for it.
@@ -205,8 +206,7 @@ class CallBudget:
         Raises:
             RedisDown: it is not counted.
         """
-        with shared():
-            self._client.hincrby(self._keys[1], f"answered:{answer}", 1)
+        self._act(lambda: self._client.hincrby(self._keys[1], f"answered:{answer}", 1))
 
     def look(self, *, now_ms: int | None = None) -> Spending:
         """Look at what is left, without spending any of it.
@@ -215,10 +215,9 @@ class CallBudget:
             RedisDown: nobody knows.
         """
         keys = [*self._keys, *(self._log_of(lane) for lane in Lane)]
-        with shared():
-            (paused_ms, used, *by_lane), flat = self._look(
-                keys=keys, args=(_text(now_ms), MINUTE_MS)
-            )
+        (paused_ms, used, *by_lane), flat = self._act(
+            lambda: self._look(keys=keys, args=(_text(now_ms), MINUTE_MS))
+        )
         state = {
             key.decode(errors="replace"): value.decode(errors="replace")
             for key, value in zip(flat[::2], flat[1::2], strict=True)
@@ -245,9 +244,15 @@ class CallBudget:
             self.limits.gap_ms(lane),
         )
         keys = [*self._keys, self._log_of(lane)]
-        with shared():
-            wait_ms = self._take(keys=keys, args=(_text(now_ms), *numbers, lane.value, what))
-        return int(wait_ms) / 1000
+        args = (_text(now_ms), *numbers, lane.value, what)
+        return int(self._act(lambda: self._take(keys=keys, args=args))) / 1000
+
+    def _act(self, act: Callable[[], Any]) -> Any:  # noqa: ANN401 - a script's answer
+        # All at once: a log that is gone while the state says since when it is kept would be
+        # taken for a minute without calls.
+        log, state, *of_lanes = self._keys[0], self._keys[1], *map(self._log_of, Lane)
+        kinds: Kinds = {log: "zset", state: "hash", **dict.fromkeys(of_lanes, "zset")}
+        return act_on(self._client, kinds, act)
 
     def _log_of(self, lane: Lane) -> str:
         return f"{self._keys[0]}:{lane}"

@@ -1,10 +1,12 @@
 """What an outside service has refused, remembered for a while by every process together."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import time
 from typing import Any
 
 from infra.redis import Client, shared
+from infra.sharing.kept import act_on
 
 _LONGEST_S = 24 * 3600
 
@@ -44,7 +46,8 @@ class Refusals:
                 refused = int(pipe.execute()[-1])
             if refused < enough:
                 return False
-            self._client.zadd(self._closed, {what: time() + life_s})
+        until = time() + life_s
+        self._act(lambda: self._client.zadd(self._closed, {what: until}))
         return True
 
     def serve(self, what: str, *, life_s: int) -> None:
@@ -65,8 +68,7 @@ class Refusals:
         Raises:
             RedisDown: nobody knows.
         """
-        with shared():
-            until = self._client.zscore(self._closed, what)
+        until = self._act(lambda: self._client.zscore(self._closed, what))
         return 0 if until is None else _left_s(float(str(until)), now=time())
 
     def list_closed(self) -> list[Closed]:
@@ -76,13 +78,19 @@ class Refusals:
             RedisDown: nobody knows.
         """
         now = time()
-        with shared():
+
+        def read() -> Any:  # noqa: ANN401 - pairs of bytes and numbers
             self._client.zremrangebyscore(self._closed, "-inf", now)
-            found: Any = self._client.zrange(self._closed, 0, -1, withscores=True)
+            return self._client.zrange(self._closed, 0, -1, withscores=True)
+
+        found = self._act(read)
         closed = [
             Closed(what.decode(errors="replace"), _left_s(until, now=now)) for what, until in found
         ]
         return sorted(closed, key=lambda one: one.what)
+
+    def _act(self, act: Callable[[], Any]) -> Any:  # noqa: ANN401 - an answer of Redis
+        return act_on(self._client, {self._closed: "zset"}, act)
 
     @property
     def _closed(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from infra.redis import Client, shared
+from infra.sharing.kept import act_on
 
 CANARIES, WORKERS, SCHEDULE = "signs:canaries", "signs:workers", "signs:schedule"
 TRADES = "signs:trades"
@@ -58,8 +59,8 @@ class Signs:
         Raises:
             RedisDown: it was not left.
         """
-        with shared():
-            self._sign(keys=[self._key], args=[name, orjson.dumps(told)])
+        args: list[str | bytes] = [name, orjson.dumps(told)]
+        act_on(self._client, {self._key: "hash"}, lambda: self._sign(keys=[self._key], args=args))
 
     def read(self) -> dict[str, Sign]:
         """Read all signs by name; those of an hour ago and more are forgotten.
@@ -67,10 +68,14 @@ class Signs:
         Raises:
             RedisDown: nobody knows.
         """
-        with shared(), self._client.pipeline(transaction=False) as pipe:
-            pipe.time()
-            pipe.hgetall(self._key)
-            (seconds, micros), found = pipe.execute()
+
+        def look() -> Any:  # noqa: ANN401 - the time, and bytes by bytes
+            with self._client.pipeline(transaction=False) as pipe:
+                pipe.time()
+                pipe.hgetall(self._key)
+                return pipe.execute()
+
+        (seconds, micros), found = act_on(self._client, {self._key: "hash"}, look)
         now = seconds + micros / 1_000_000
         signs = ((name, _as_sign(text, now=now)) for name, text in found.items())
         return {

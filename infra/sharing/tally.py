@@ -8,7 +8,8 @@ from typing import Any
 from redis import ResponseError
 
 from infra.logs import log
-from infra.redis import Client, RedisDown, shared, translated
+from infra.redis import Client, RedisDown, translated
+from infra.sharing.kept import act_on
 
 KEY = "tally"
 _FLUSH_EVERY_S = 1.0
@@ -56,8 +57,7 @@ def read(client: Client) -> dict[str, float]:
     Raises:
         RedisDown: they cannot be read.
     """
-    with shared():
-        found: Any = client.hgetall(KEY)  # bytes to bytes
+    found: Any = act_on(client, {KEY: "hash"}, lambda: client.hgetall(KEY))  # bytes to bytes
     return {
         name.decode(errors="replace"): amount
         for name, value in found.items()

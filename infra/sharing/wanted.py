@@ -7,11 +7,13 @@ Everything here may be lost: the asker adds his want again, or goes without.
 from collections.abc import Iterable
 from secrets import token_hex
 from time import time
+from typing import Any
 
 import orjson
 
 from infra.cache import Cache
 from infra.redis import Client, set_for_a_while, shared
+from infra.sharing.kept import act_on
 
 FLIGHT_S = 10
 _LONGEST_WANT = 600
@@ -39,8 +41,8 @@ class Wanted:
         """
         members = list(wants)
         if members:
-            with shared():
-                self._client.sadd(wanted_key(self._name, lane), *members)
+            key = wanted_key(self._name, lane)
+            act_on(self._client, {key: "set"}, lambda: self._client.sadd(key, *members))
 
     def take(self, *, lane: str, limit: int) -> list[str]:
         """Take up to `limit` wants of a lane out of the set.
@@ -50,8 +52,8 @@ class Wanted:
         """
         if limit < 1:
             return []
-        with shared():
-            taken = self._client.spop(wanted_key(self._name, lane), limit)
+        key = wanted_key(self._name, lane)
+        taken = act_on(self._client, {key: "set"}, lambda: self._client.spop(key, limit))
         # What is no text of ours is nobody's want, and must not cost the others theirs.
         texts = [bytes(want) for want in taken]  # type: ignore[union-attr,arg-type] # a list of bytes
         return [text.decode(errors="replace") for text in texts if len(text) <= _LONGEST_WANT]
@@ -112,12 +114,15 @@ class Wanted:
             RedisDown: nobody knows.
         """
         key, now = recent_key(self._name), time()
-        with shared():
+
+        def read() -> Any:  # noqa: ANN401 - a list of bytes
             self._client.zremrangebyscore(key, "-inf", now - within_s)
-            found = self._client.zrevrangebyscore(
+            return self._client.zrevrangebyscore(
                 key, now + _CLOCKS_APART_S, now - within_s, start=0, num=limit
             )
-        return [bytes(name).decode(errors="replace") for name in found]  # type: ignore[arg-type] # bytes
+
+        found = act_on(self._client, {key: "zset"}, read)
+        return [name.decode(errors="replace") for name in found]
 
     def claim_turn(self, *, for_s: float) -> bool:
         """Take the turn of a schedule for a while; False while another one has it.
@@ -133,14 +138,17 @@ class Wanted:
         Raises:
             RedisDown: it was not noted.
         """
-        now = time()
+        now, key = time(), polled_key(self._name)
         polled = dict.fromkeys(wants, now)
-        if polled:
-            key = polled_key(self._name)
-            with shared(), self._client.pipeline(transaction=True) as pipe:
+
+        def note() -> None:
+            with self._client.pipeline(transaction=True) as pipe:
                 pipe.zadd(key, polled)
                 pipe.zremrangebyscore(key, "-inf", now - _POLLED_FOR_S)
                 pipe.execute()
+
+        if polled:
+            act_on(self._client, {key: "zset"}, note)
 
     def map_polled(self, wants: Iterable[str]) -> dict[str, float]:
         """Map wants to the unix times at which a schedule last wanted them.
@@ -151,8 +159,8 @@ class Wanted:
         asked = list(wants)
         if not asked:
             return {}
-        with shared():
-            found = self._client.zmscore(polled_key(self._name), asked)
+        key = polled_key(self._name)
+        found = act_on(self._client, {key: "zset"}, lambda: self._client.zmscore(key, asked))
         earliest, latest = time() - _POLLED_FOR_S, time() + _CLOCKS_APART_S
         return {
             want: at

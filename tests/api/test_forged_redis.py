@@ -153,6 +153,17 @@ def test_key_of_another_kind(scene: Scene, key: str, readers: Sequence[str]) -> 
         scene.cache.delete(key)
 
 
+def test_what_is_asked_for_comes_whatever_stands_in_its_place(scene: Scene) -> None:
+    symbols = ("KO", "PEP", "IBM", "NKE", "DIS")
+
+    for symbol, forge in zip(symbols, KINDS.values(), strict=True):
+        scene.cache.delete("market:wanted", "market:recent")
+        forge(scene.cache, "market:wanted")
+        forge(scene.cache, "market:recent")
+        answer = scene.http.get(f"/market/company?symbol={symbol}")
+        assert answer.status_code == httpx.codes.OK, answer.text
+
+
 def forms_of(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Put each value in each place, one at a time, and in all at once."""
     for value in VALUES:

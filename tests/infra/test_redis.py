@@ -12,6 +12,7 @@ from infra.redis import Client, RedisDown, connect, ping, translated
 from infra.sharing import tally
 from infra.sharing.budget import CallBudget, Lane, Limits
 from infra.sharing.lease import Lease
+from infra.sharing.refusals import Refusals
 from infra.sharing.signs import WORKERS, Signs, read_depths
 from infra.sharing.wanted import Wanted
 from tests.support.processes import free_port
@@ -64,23 +65,53 @@ def test_mistake_of_ours_is_not_hidden(client: Client, plain: "redis_py.Redis") 
         client.lpush("name", "value")
 
 
-def test_key_that_somebody_has_overwritten_tells_nothing(
+def test_key_that_somebody_has_overwritten_is_begun_anew(
     client: Client, plain: "redis_py.Redis"
 ) -> None:
-    plain.mset(dict.fromkeys(("signs:workers", "tally", "market:wanted", "payments"), "forged"))
-    plain.hset("budget:finnhub:log", "forged", 1)
     budget = CallBudget(client, name="finnhub", limits=Limits(60, 30))
+    wanted, refusals = Wanted(client, name="market"), Refusals(client, name="market")
+    signs = Signs(client, WORKERS)
+    uses: list[tuple[str, Callable[[], object], object]] = [
+        ("signs:workers", signs.read, {}),
+        ("signs:workers", partial(signs.leave, "here"), None),
+        ("tally", partial(tally.read, client), {}),
+        ("market:wanted", partial(wanted.add, ["quote A"], lane=Lane.INTERACTIVE), None),
+        ("market:wanted", partial(wanted.take, lane=Lane.INTERACTIVE, limit=9), []),
+        ("market:recent", partial(wanted.list_recent, within_s=9, limit=9), []),
+        ("market:polled", partial(wanted.map_polled, ["quote A"]), {}),
+        ("market:polled", partial(wanted.note_polled, ["quote A"]), None),
+        ("market:closed", refusals.list_closed, []),
+        ("budget:finnhub:log", partial(budget.take, Lane.INTERACTIVE), 0.0),
+        ("budget:finnhub:state", partial(budget.wait_s, Lane.SCHEDULED), 0.0),
+        ("budget:finnhub:log:backfill", budget.look, budget.look()),
+    ]
 
-    for ask in (
-        Signs(client, WORKERS).read,
-        partial(tally.read, client),
-        partial(read_depths, client, ["payments"]),
-        partial(Wanted(client, name="market").add, ["quote A"], lane=Lane.INTERACTIVE),
-        budget.look,
-        partial(budget.take, Lane.INTERACTIVE),
-    ):
-        with pytest.raises(RedisDown):
-            ask()
+    for key, use, answer in uses:
+        plain.flushdb()
+        plain.set(key, "forged")
+        assert use() == answer, key
+        assert plain.type(key) != "string", key
+
+
+def test_queue_that_somebody_has_overwritten_tells_nothing(
+    client: Client, plain: "redis_py.Redis"
+) -> None:
+    plain.set("payments", "forged")
+
+    with pytest.raises(RedisDown):
+        read_depths(client, ["payments"])
+    assert plain.get("payments") == "forged"
+
+
+def test_budget_is_begun_anew_as_a_whole(client: Client, plain: "redis_py.Redis") -> None:
+    budget = CallBudget(client, name="finnhub", limits=Limits(60, 30))
+    assert budget.take(Lane.INTERACTIVE) == 0
+
+    plain.delete("budget:finnhub:log")
+    plain.set("budget:finnhub:log", "forged")
+
+    assert budget.take(Lane.INTERACTIVE) == 0
+    assert budget.take(Lane.INTERACTIVE) > 0  # as after a flush: what was spent is not known
 
 
 @pytest.mark.parametrize("kind", ["string", "list"])
