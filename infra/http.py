@@ -64,20 +64,34 @@ def fetch(
         httpx.HTTPError: no answer in time, or none that could be read.
         AnswerTooLong: more than `limit_bytes`, or still dripping in after `deadline_s`.
     """
-    ends_at = time.monotonic() + deadline_s
+    ends_at_s = time.monotonic() + deadline_s
     patience = httpx.Timeout(
         _shorter(client.timeout.read, deadline_s),
         connect=_shorter(client.timeout.connect, deadline_s),
     )
+    with client.stream("GET", path, params=params, timeout=patience) as response:
+        return read_whole(response, ends_at_s=ends_at_s, limit_bytes=limit_bytes)
+
+
+def read_whole(
+    response: httpx.Response, *, ends_at_s: float, limit_bytes: int = ANSWER_LIMIT_BYTES
+) -> Reply:
+    """Read an answer that is being streamed until `ends_at_s`, by the monotonic clock.
+
+    A time-out of the client holds for each wait: a byte now and then would go on for ever.
+
+    Raises:
+        httpx.HTTPError: the rest of it does not come.
+        AnswerTooLong: more than `limit_bytes`, or still dripping in after that time.
+    """
     chunks: list[bytes] = []
     size_bytes = 0
-    with client.stream("GET", path, params=params, timeout=patience) as response:
-        for chunk in response.iter_bytes():
-            chunks.append(chunk)
-            size_bytes += len(chunk)
-            if size_bytes > limit_bytes or time.monotonic() > ends_at:
-                raise AnswerTooLong("The answer is too long.")
-        return Reply(response.status_code, response.headers, b"".join(chunks))
+    for chunk in response.iter_bytes():
+        chunks.append(chunk)
+        size_bytes += len(chunk)
+        if size_bytes > limit_bytes or time.monotonic() > ends_at_s:
+            raise AnswerTooLong("The answer is too long.")
+    return Reply(response.status_code, response.headers, b"".join(chunks))
 
 
 def _shorter(timeout_s: float | None, deadline_s: float) -> float:

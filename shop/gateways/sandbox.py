@@ -1,12 +1,14 @@
 """The sandbox gateway's client: what an HTTP payment API answers, as yes, no or unknown."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import httpx
 import orjson
 
+from infra.http import Reply, read_whole
 from shop.gateways.protocol import (
     Answer,
     ChargeRequest,
@@ -35,6 +37,7 @@ class SandboxGateway:
 
     def __init__(self, url: str, *, timeout_s: float = 15.0, page_size: int = 1000) -> None:
         self._page_size = page_size
+        self._timeout_s = timeout_s
         limits = httpx.Limits(
             max_connections=self.max_in_flight, max_keepalive_connections=self.max_in_flight
         )
@@ -96,9 +99,9 @@ class SandboxGateway:
         listed: list[T] = []
         try:
             while True:
-                answer = self._http.get(path, params=query)
-                if answer.status_code != httpx.codes.OK:
-                    return Unknown(f"list failed: the gateway answered {answer.status_code}")
+                answer = self._ask("GET", path, params=query)
+                if answer.status != httpx.codes.OK:
+                    return Unknown(f"list failed: the gateway answered {answer.status}")
                 page = _json(answer)
                 listed += [read(item) for item in page["data"] if item["status"] == "succeeded"]
                 if not page["has_more"]:
@@ -111,7 +114,7 @@ class SandboxGateway:
         self, path: str, key: str, body: dict[str, Any], *, expected: dict[str, Any]
     ) -> Answer:
         try:
-            answer = self._http.post(path, json=body, headers={"Idempotency-Key": key})
+            answer = self._ask("POST", path, json=body, headers={"Idempotency-Key": key})
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             return NotSent(type(error).__name__)
         except httpx.HTTPError as error:
@@ -122,25 +125,38 @@ class SandboxGateway:
         self, path: str, query: dict[str, str], key: str, *, expected: dict[str, Any]
     ) -> Found:
         try:
-            answer = self._http.get(path, params=query)
-            if answer.status_code != httpx.codes.OK:
-                return Unknown(f"look-up failed: the gateway answered {answer.status_code}")
+            answer = self._ask("GET", path, params=query)
+            if answer.status != httpx.codes.OK:
+                return Unknown(f"look-up failed: the gateway answered {answer.status}")
             found = [item for item in _json(answer)["data"] if _is_under(item, key)]
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             return Unknown(f"look-up failed: {type(error).__name__}")
         return _confirmed(found[0], expected) if found else Missing()
 
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        json: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        ends_at_s = time.monotonic() + self._timeout_s
+        with self._http.stream(method, path, params=params, json=json, headers=headers) as answer:
+            return read_whole(answer, ends_at_s=ends_at_s)
 
-def _classify(answer: httpx.Response, expected: dict[str, Any]) -> Answer:
-    if answer.status_code in _NOT_EXECUTED:
-        return NotSent(f"the gateway answered {answer.status_code}")
+
+def _classify(answer: Reply, expected: dict[str, Any]) -> Answer:
+    if answer.status in _NOT_EXECUTED:
+        return NotSent(f"the gateway answered {answer.status}")
     try:
         document = _json(answer)
     except ValueError:
-        return Unknown(f"the gateway answered {answer.status_code} without JSON")
-    if answer.is_success:
+        return Unknown(f"the gateway answered {answer.status} without JSON")
+    if httpx.codes.is_success(answer.status):
         return _confirmed(document, expected)
-    return _refused(answer.status_code, document)
+    return _refused(answer.status, document)
 
 
 def _refused(status: int, document: dict[str, Any]) -> Answer:
@@ -213,8 +229,8 @@ def _is_under(item: object, key: str) -> bool:
     return isinstance(item, dict) and item.get("idempotency_key") == key
 
 
-def _json(answer: httpx.Response) -> dict[str, Any]:
-    document = orjson.loads(answer.content)
+def _json(answer: Reply) -> dict[str, Any]:
+    document = orjson.loads(answer.body)
     if not isinstance(document, dict):
         raise ValueError(document)  # noqa: TRY004 - the content is wrong, not a type of ours
     return document

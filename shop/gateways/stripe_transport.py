@@ -7,11 +7,10 @@ from typing import Any
 import httpx
 import stripe
 
-from infra.http import AnswerTooLong
+from infra.http import read_whole
 from infra.settings import is_loopback
 
 CONNECT_TIMEOUT_S = 2.0
-ANSWER_LIMIT_BYTES = 5 * 1024 * 1024
 
 
 class Transport(stripe.HTTPClient):
@@ -47,14 +46,7 @@ class Transport(stripe.HTTPClient):
         Raises:
             httpx.HTTPError: no answer, too long a one, or none in time.
         """
-        ends_at = time.monotonic() + self._timeout_s
-        chunks: list[bytes] = []
-        size_bytes = 0
+        ends_at_s = time.monotonic() + self._timeout_s
         with self._http.stream(method, url, headers=headers, content=post_data) as answer:
-            for chunk in answer.iter_bytes():
-                chunks.append(chunk)
-                size_bytes += len(chunk)
-                if size_bytes > ANSWER_LIMIT_BYTES or time.monotonic() > ends_at:
-                    raise AnswerTooLong("The answer is too long.")
-            text = b"".join(chunks).decode("utf-8", errors="replace")
-            return text, answer.status_code, answer.headers
+            reply = read_whole(answer, ends_at_s=ends_at_s)
+        return reply.body.decode("utf-8", errors="replace"), reply.status, reply.headers

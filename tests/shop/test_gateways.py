@@ -1,5 +1,6 @@
 """Every gateway keeps one contract; the sandbox client turns all answers into yes, no, unknown."""
 
+import gzip
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from infra.errors import Misconfigured
+from infra.http import ANSWER_LIMIT_BYTES
 from infra.settings import Settings
 from shop.gateways.choice import open_gateway
 from shop.gateways.protocol import (
@@ -22,6 +24,7 @@ from shop.gateways.protocol import (
     Unlisted,
 )
 from shop.gateways.sandbox import SandboxGateway
+from shop.gateways.stripe import StripeGateway
 from tests.shop.canned import CannedServer
 from tests.support.processes import free_port
 from tests.support.proxy import Proxy
@@ -326,6 +329,30 @@ def test_a_charge_whose_connection_breaks_is_unknown(
 
     assert isinstance(answer, Unknown)
     assert isinstance(broken.find_charge(charge), Succeeded)
+
+
+@pytest.mark.parametrize(
+    "open_at",
+    [
+        pytest.param(lambda url: SandboxGateway(url, timeout_s=IMPATIENT_S), id="sandbox"),
+        pytest.param(
+            lambda url: StripeGateway("sk_test_1", api_base=url, timeout_s=IMPATIENT_S), id="stripe"
+        ),
+    ],
+)
+def test_an_answer_without_an_end_is_cut_off(
+    canned: CannedServer, charge: ChargeRequest, open_at: Callable[[str], PaymentGateway]
+) -> None:
+    gateway = open_at(canned.url)
+    canned.drip(every_s=0.02)
+    dripping = gateway.charge(charge), gateway.find_charge(charge)
+    endless = gzip.compress(b" " * (ANSWER_LIMIT_BYTES + 1))
+    canned.answer(200, endless, headers={"Content-Encoding": "gzip"})
+
+    answers = gateway.charge(charge), gateway.find_charge(charge)
+
+    cut_off = Unknown("AnswerTooLong"), Unknown("look-up failed: AnswerTooLong")
+    assert (dripping, answers) == (cut_off, cut_off)
 
 
 def test_a_gateway_without_an_address_cannot_be_opened() -> None:
