@@ -11,7 +11,7 @@ import redis
 from infra.events.cursor import Position
 from infra.events.entries import Entry, from_stream
 from infra.redis import Client, translated
-from infra.streams import parse_id, stream_key
+from infra.streams import Streams, parse_id, stream_key
 
 _COUNT = 100
 _MOST_PENDING = 10_000
@@ -210,25 +210,40 @@ class Tail:
 
     def __init__(self, client: Client, topics: Sequence[str]) -> None:
         self._client = client
-        self._after: dict[Any, Any] = {stream_key(topic): "$" for topic in topics}
+        self._topics = tuple(topics)
+        self._after: dict[Any, Any] = {}
 
     def read(self, *, block_ms: int) -> list[Entry]:
         """Take what has come since the last call, waiting for it at most so long.
 
+        What is not ours is not passed over: the relay makes the stream anew, below its id.
+
         Raises:
             RedisDown: Redis cannot be reached.
         """
-        with translated():
-            answer: Any = self._client.xread(self._after, count=_COUNT, block=block_ms)
+        ends_at = time.monotonic() + block_ms / 1000
+        answer: Any = None
+        with _over_a_gone_group():
+            self._begin()
+            answer = self._client.xread(self._after, count=_COUNT, block=block_ms)
         found = _by_topic(answer)
         for delivery in found:
             self._after[stream_key(delivery.entry.topic)] = _id(delivery.entry)
+        if not found:  # what cannot be read is there at once, every time
+            time.sleep(max(0.0, ends_at - time.monotonic()))
         return [delivery.entry for delivery in found]
+
+    def _begin(self) -> None:
+        """Note where each topic stands: what comes between two calls is not to be missed."""
+        streams = Streams(self._client)
+        for topic in self._topics:
+            if stream_key(topic) not in self._after:
+                self._after[stream_key(topic)] = streams.last_of_ours(topic, below="+")
 
 
 @contextmanager
 def _over_a_gone_group() -> Iterator[None]:
-    """Pass over what the group is asked when it, or its stream, is not there.
+    """Pass over what is asked of a group or a stream that is not there.
 
     After a flush the relay makes the stream anew, and `ensure` the group.
 
