@@ -1,7 +1,7 @@
 """Give back money that is due: claim, act, settle, as for charges."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -59,15 +59,26 @@ class Claim:
     log: CallLog = field(default_factory=CallLog, compare=False)
 
 
-def settle_due(sessions: Sessions, gateway: PaymentGateway, *, now: datetime | None = None) -> int:
+def settle_due(
+    sessions: Sessions,
+    gateway: PaymentGateway,
+    *,
+    ring_again: Callable[[], None],
+    now: datetime | None = None,
+) -> int:
     """Send refunds that are due and write what the gateway said; return how many succeeded.
 
+    A full batch means that there are more: then others are called before its refunds are sent.
     Safe to repeat: a refund has one holder at a time and one key for ever.
     """
     token, done = str(uuid.uuid4()), 0
     claims = transact(
         sessions, lambda session: _claim(session, token=token, gateway=gateway, now=now)
     )
+    if claims:
+        failpoints.reach("refunds.claimed")
+    if len(claims) == _batch_of(gateway):
+        ring_again()
     things = {claim.refund_id: _in_hand(claim) for claim in claims}
     in_hand.take_up(*things.values())
 
@@ -187,7 +198,7 @@ def _claim(
         sa.select(Refund)
         .where(Refund.due_at <= now, Refund.gateway == gateway.name)
         .order_by(Refund.due_at, Refund.id)
-        .limit(min(BATCH, gateway.max_in_flight))
+        .limit(_batch_of(gateway))
         .with_for_update(skip_locked=True)
     ).all()
     for refund in due:
@@ -200,6 +211,10 @@ def _claim(
         refund.state, refund.updated_at = RefundState.SENDING, now
         refund.first_sent_at, refund.tries = refund.first_sent_at or now, refund.tries + 1
     return claims
+
+
+def _batch_of(gateway: PaymentGateway) -> int:
+    return min(BATCH, gateway.max_in_flight)
 
 
 def _claim_of(refund: Refund, now: datetime) -> Claim:

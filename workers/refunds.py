@@ -14,7 +14,9 @@ def settle() -> None:
 
     Delivered at least once: a refund has one holder at a time, and one key for ever.
     """
-    settled = repayments.settle_due(deps.database().sessions, deps.gateway())
+    settled = repayments.settle_due(
+        deps.database().sessions, deps.gateway(), ring_again=lambda: ring(settle)
+    )
     if settled:
         log.info("refunds_settled", count=settled)
         ring(publish)

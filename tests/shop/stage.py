@@ -186,7 +186,9 @@ class Shop:
 
     def give_back(self, *, now: datetime | None = NOON) -> int:
         """Send due refunds once."""
-        return repayments.settle_due(self.database.sessions, self.gateway, now=now)
+        return repayments.settle_due(
+            self.database.sessions, self.gateway, ring_again=self._ring, now=now
+        )
 
     def cancel(self, order_id: int, *, user_id: int | None = BUYER) -> dict[str, Any]:
         """Cancel an order."""

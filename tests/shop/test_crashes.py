@@ -88,15 +88,16 @@ def test_a_payment_that_was_settled_before_the_kill_is_left_alone(
     assert len(sandbox.ledger().charges_of(order_id)) == 1
 
 
+@pytest.mark.parametrize("place", ["refunds.claimed", "refunds.sent"])
 def test_a_refund_whose_worker_was_killed_is_given_once(
-    real_shop: Shop, sandbox: Sandbox, crash: Crash
+    real_shop: Shop, sandbox: Sandbox, crash: Crash, place: str
 ) -> None:
     product = real_shop.sell()
     order_id = int(real_shop.place({product: 1})["id"])
     real_shop.settle(now=None)
     real_shop.withdraw(product)
     real_shop.fulfil(now=None)
-    crash(GIVE_BACK, "refunds.sent")
+    crash(GIVE_BACK, place)
 
     done = real_shop.give_back(now=_after_lease(real_shop, repayments.LEASE))
 

@@ -224,6 +224,16 @@ def test_refunds_of_another_gateway_are_left_alone(shop: Shop, owed: int) -> Non
     assert (done, other.sent) == (0, [])
 
 
+def test_a_full_batch_calls_for_help(shop: Shop, gateway: FakeGateway) -> None:
+    for _ in range(3):
+        _owed(shop)
+    gateway.max_in_flight, shop.rung = 2, 0
+
+    done = [shop.give_back(), shop.give_back()]
+
+    assert (done, shop.rung) == ([2, 1], 1)
+
+
 def test_two_workers_at_once_give_each_refund_once(busy_shop: Shop, gateway: FakeGateway) -> None:
     owed = [_owed(busy_shop) for _ in range(10)]
 
