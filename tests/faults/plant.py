@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -113,19 +112,24 @@ class Plant:
 
     def wait_for_crash(self, name: str) -> None:
         """Wait until somebody has come to an armed place."""
-        eventually((self._crashes / name).exists, what=f"somebody comes to {name}")
+        eventually((self._crashes / name).exists, 60, what=f"somebody comes to {name}")
+
+    def wait_for(self, statuses: set[str]) -> None:
+        """Wait until the accepted orders are in these states and no others."""
+        eventually(lambda: self.statuses() == statuses, 60, what=f"orders are {statuses}")
 
     def wake_the_stopped(self) -> None:
         """Let processes go on that have stopped themselves."""
         for pid in self.worker.children():
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # it has ended since
+                os.kill(pid, signal.SIGCONT)
 
     def recover(self) -> None:
         """Let the leases of the dead end, and wait until all is done and published."""
         let_leases_end(self.database)
         self.wait_until_quiet()
 
-    def wait_until_quiet(self, timeout_s: float = 40) -> None:
+    def wait_until_quiet(self, timeout_s: float = 100) -> None:
         """Wait until every order is final and every stream is level; `check` says what is not."""
         with suppress(AssertionError):
             eventually(self._is_quiet, timeout_s, interval_s=0.1, tolerate=(redis.RedisError,))
@@ -140,11 +144,7 @@ class Plant:
 
     def statuses(self) -> set[str]:
         """Tell which states the accepted orders are in."""
-        return set(self.count_by_status())
-
-    def count_by_status(self) -> Counter[str]:
-        """Count the accepted orders by their states."""
-        return Counter(self.shown(order_id)["status"] for order_id in self.accepted)
+        return {str(self.shown(order_id)["status"]) for order_id in self.accepted}
 
     def end(self) -> None:
         """End the processes at once: what they have in hand is of no interest any more."""

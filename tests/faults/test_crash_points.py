@@ -5,7 +5,7 @@ import pytest
 
 from shop.gateways.sandbox import SandboxGateway
 from tests.faults.conftest import StartPlant
-from tests.support.leases import let_leases_end
+from tests.support.leases import let_goods_leave, let_leases_end
 
 IN_PAYMENTS = ["payments.claimed", "payments.charged", "payments.settled"]
 IN_EVENTS = ["events.numbered", "events.published"]
@@ -74,9 +74,11 @@ def test_worker_that_wakes_after_its_lease_changes_nothing(
 
 
 def test_worker_killed_after_the_refund_gives_the_money_back_once(start_plant: StartPlant) -> None:
-    plant = start_plant("refunds.sent=kill", FULFILMENT_DELAY_S="2")
+    plant = start_plant("refunds.sent=kill", FULFILMENT_DELAY_S="600")
     plant.orders(3)
+    plant.wait_for({"paid"})
     plant.withdraw()
+    let_goods_leave(plant.database)
     plant.wait_for_crash("refunds.sent")
 
     plant.recover()

@@ -1,6 +1,8 @@
-"""Time passes at once: leases of dead workers end, and what waits for a later check is due."""
+"""Time passes at once: leases of the dead end, later checks come due, and goods leave."""
 
-from infra.db import Database
+from sqlalchemy.orm import Session
+
+from infra.db import Database, transact
 
 _PASSED = {
     "mysql": "UTC_TIMESTAMP(6) - INTERVAL 1 SECOND",
@@ -30,9 +32,17 @@ def let_checks_come_due(database: Database) -> None:
     )
 
 
+def let_goods_leave(database: Database) -> None:
+    """Make due now the fulfilment of what is paid, so that a test may look at it before."""
+    _write(database, "UPDATE payment SET fulfil_at = {passed} WHERE fulfil_at IS NOT NULL")
+
+
 def _write(database: Database, *statements: str) -> None:
     passed = _PASSED[database.engine.dialect.name]
-    with database.sessions.begin() as session:
+
+    def pass_time(session: Session) -> None:
         for statement in statements:
             # exec_driver_sql, because a colon in the format would be taken for a parameter
             session.connection().exec_driver_sql(statement.format(passed=passed))
+
+    transact(database.sessions, pass_time)  # who is at work may lock the same rows crosswise
