@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import PAGES, anchors, blocks, code_spans, name_of, prose
+from beat_schedule import beat_schedule
+from tests.docs.pages import PAGES, anchors, blocks, code_spans, name_of, prose, rows
 from tests.support.processes import ROOT
 
 PACKAGES = ("api", "workers", "shop", "market", "accounts", "infra", "sandbox", "cli")
+SWEEP_CELLS = 4
 FILE_ENDINGS = ("py", "md", "yml", "toml", "txt", "in", "json", "db", "log", "svg")
 _DOTTED = re.compile(rf"(?<![\w/])(?:{'|'.join(PACKAGES)})(?:/[a-z_]+)+(?:\.[A-Za-z_]+)+")
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]+)?\)")
@@ -53,6 +55,17 @@ def test_commands_of_tradepost_exist(page: Path) -> None:
     assert named <= commands
 
 
+def test_sweeps_are_told_as_they_are_rung() -> None:
+    table = [row for row in rows(ROOT / "docs/data-flow.md") if len(row) == SWEEP_CELLS]
+    told = {task.strip("`"): every for task, _, every, _ in table if task.startswith("`")}
+    canary = told.pop("canary.<queue>")
+
+    rung = {entry["task"]: _span(float(str(entry["schedule"]))) for entry in beat_schedule.values()}
+
+    canaries = {f"canary.{queue}": canary for queue in ("payments", "products", "market", "events")}
+    assert told | canaries == rung
+
+
 def test_every_decision_has_the_four_parts() -> None:
     for page in sorted((ROOT / "docs/adr").glob("0*.md")):
         headings = re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE)
@@ -75,6 +88,10 @@ def test_shell_examples_can_be_parsed() -> None:
                 ["bash", "-n"], input=block, capture_output=True, text=True, check=False
             )
             assert parsed.returncode == 0, f"{name_of(page)}: {parsed.stderr}"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds < 120 else f"{seconds / 60:g} min"
 
 
 def _leads_somewhere(page: Path, target: str, anchor: str) -> bool:
