@@ -40,6 +40,18 @@ class BadPosition(Invalid):
         )
 
 
+class NewestAlone(Invalid):
+    """The newest events are asked for, and others too."""
+
+    code = "newest_alone"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "newest: leave out `after` and `subject`.",
+            errors=[{"field": "newest", "message": "goes without `after` and `subject`"}],
+        )
+
+
 class CloudEvent(BaseModel):
     """An event as every subscriber gets it (CloudEvents 1.0); `version` is the subject's."""
 
@@ -59,7 +71,13 @@ class CloudEvent(BaseModel):
     response_model=list[CloudEvent],
     responses={
         **problems(
-            UnknownTopic, BadPosition, TokenRequired, TopicForbidden, EventsGone, PositionUnknown
+            UnknownTopic,
+            BadPosition,
+            NewestAlone,
+            TokenRequired,
+            TopicForbidden,
+            EventsGone,
+            PositionUnknown,
         ),
         200: {"headers": {"Link": {"schema": {"type": "string"}, "description": "The next page."}}},
     },
@@ -72,6 +90,9 @@ def list_events(
         str | None,
         Query(max_length=50, description="The id of the last event you know; else the oldest."),
     ] = None,
+    newest: Annotated[  # noqa: FBT002 - a query flag
+        bool, Query(description="The newest instead: so many of them, in order.")
+    ] = False,
     subject: Annotated[
         str | None, Query(min_length=1, max_length=100, description="As `orders/17`.")
     ] = None,
@@ -85,8 +106,13 @@ def list_events(
     tells where to go on: nothing is left out in silence.
     """
     check(topic, caller)
-    place = None if after is None else _position(after)
-    rows = _rows(reads, topic, caller, subject=subject, after=place, limit=limit)
+    if newest and (after is not None or subject is not None):
+        raise NewestAlone
+    if newest:
+        rows = _newest(reads, topic, caller, limit=limit)
+    else:
+        place = None if after is None else _position(after)
+        rows = _rows(reads, topic, caller, subject=subject, after=place, limit=limit)
     shown = [entry for entry in map(from_database, rows) if may_see(entry, caller)]
     body = b"[" + b",".join(entry.cloud_event for entry in shown) + b"]"
     return Response(body, media_type="application/json", headers=_link(shown, subject, limit))
@@ -108,6 +134,14 @@ def _rows(
             return archive.list_page(session, topic, after=after, limit=limit)
         own = own_subjects.list_of(session, topic, user_id=caller.user_id)
         return archive.list_page_of_many(session, topic, own, after=after, limit=limit)
+
+
+def _newest(reads: db.Sessions, topic: str, caller: Caller | None, *, limit: int) -> list[Numbered]:
+    with reads() as session:
+        if caller is None or sees_all_of(topic, caller):
+            return archive.list_newest(session, topic, limit=limit)
+        own = own_subjects.list_of(session, topic, user_id=caller.user_id)
+        return archive.list_newest_of_many(session, topic, own, limit=limit)
 
 
 def _position(text: str) -> Position:

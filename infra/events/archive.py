@@ -3,7 +3,7 @@
 A page costs the same however long the story is: its rows are found by an index, never by counting.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import sqlalchemy as sa
@@ -66,6 +66,22 @@ def list_page(
     return rows
 
 
+def list_newest(session: Session, topic: str, *, limit: int) -> list[Numbered]:
+    """List the newest events, in order, from the last hole on."""
+    rows = session.scalars(
+        sa.select(Event)
+        .where(Event.topic == topic, Event.seq.is_not(None))
+        .order_by(Event.seq.desc())
+        .limit(limit)
+    )
+    newest: list[Numbered] = []
+    for row in map(_numbered, rows):
+        if newest and row.seq != newest[-1].seq - 1:
+            break
+        newest.append(row)
+    return newest[::-1]
+
+
 def list_page_of(
     session: Session, topic: str, subject: str, *, after: Position | None, limit: int
 ) -> list[Numbered]:
@@ -100,16 +116,15 @@ def list_page_of_many(
         EventsGone: what came next on the topic is no longer kept.
         PositionUnknown: there is no such event.
     """
-    start = _start(session, topic, after)
-    found: list[int] = []
-    for first in range(0, len(subjects), _KEYS):
-        # Neither sorted nor cut by the server, which would walk the whole topic to do so.
-        found += _seqs_of(session, topic, subjects[first : first + _KEYS], start)
-    wanted = sorted(found)[:limit]
-    rows = session.scalars(
-        sa.select(Event).where(Event.topic == topic, Event.seq.in_(wanted)).order_by(Event.seq)
-    )
-    return [_numbered(row) for row in rows]
+    found = _seqs_of(session, topic, subjects, _start(session, topic, after))
+    return _at(session, topic, found[:limit])
+
+
+def list_newest_of_many(
+    session: Session, topic: str, subjects: Sequence[str], *, limit: int
+) -> list[Numbered]:
+    """List the newest events about one of some subjects with few versions each, in order."""
+    return _at(session, topic, _seqs_of(session, topic, subjects, 0)[-limit:])
 
 
 def _start(session: Session, topic: str, after: Position | None) -> int:
@@ -155,13 +170,25 @@ def _first_version_after(session: Session, topic: str, subject: str, seq: int) -
     return low
 
 
-def _seqs_of(session: Session, topic: str, subjects: Collection[str], after: int) -> list[int]:
-    rows = session.scalars(
-        sa.select(Event.seq).where(
-            Event.topic == topic, Event.subject.in_(subjects), Event.seq > after
+def _seqs_of(session: Session, topic: str, subjects: Sequence[str], after: int) -> list[int]:
+    found: list[int | None] = []
+    for first in range(0, len(subjects), _KEYS):
+        # Neither sorted nor cut by the server, which would walk the whole topic to do so.
+        found += session.scalars(
+            sa.select(Event.seq).where(
+                Event.topic == topic,
+                Event.subject.in_(subjects[first : first + _KEYS]),
+                Event.seq > after,
+            )
         )
+    return sorted(seq for seq in found if seq is not None)
+
+
+def _at(session: Session, topic: str, seqs: Sequence[int]) -> list[Numbered]:
+    rows = session.scalars(
+        sa.select(Event).where(Event.topic == topic, Event.seq.in_(seqs)).order_by(Event.seq)
     )
-    return [seq for seq in rows if seq is not None]
+    return [_numbered(row) for row in rows]
 
 
 def _about(topic: str, subject: str) -> tuple[sa.ColumnElement[bool], ...]:

@@ -37,6 +37,9 @@ def test_pages_hold_every_event_once_in_order(own_stage: Stage) -> None:
 
     assert [[event["data"]["n"] for event in page] for page in pages] == [[1, 2, 3], [4, 5, 6], [7]]
     assert pages[0][0]["source"] == "/tradepost/market.news"
+    newest = ask(own_stage, topic="market.news", newest=True, limit=2)
+    assert [event["data"]["n"] for event in newest.json()] == [6, 7]
+    assert "after=1-7&" in newest.links["next"]["url"]
 
 
 def test_page_shows_events_as_the_stream_does(stage: Stage) -> None:
@@ -62,6 +65,8 @@ def test_customer_reads_own_orders_and_payments_only(own_stage: Stage) -> None:
     assert [
         event["subject"] for event in ask(own_stage, ada, topic="orders", subject=mine).json()
     ] == [mine]
+    newest = ask(own_stage, ada, topic="orders", newest=True, limit=1).json()
+    assert [event["subject"] for event in newest] == [f"orders/{orders[2]}"]
     hidden = ask(own_stage, bob, topic="orders", subject=mine)
     assert (hidden.json(), hidden.links) == ([], {})
     assert ask(own_stage, bob, topic="payments").status_code == httpx.codes.OK
@@ -87,6 +92,7 @@ def test_events_no_longer_kept_are_a_410_that_tells_where_to_go_on(own_stage: St
     assert (gone.json()["after"], gone.json()["before"]) == (1, 4)
     assert [event["id"] for event in rest.json()] == ["1-4", "1-5"]
     assert ask(own_stage, topic="products").json() == rest.json()
+    assert ask(own_stage, topic="products", newest=True).json() == rest.json()
 
 
 @pytest.mark.parametrize("after", ["1-999999", "9-1"])
@@ -114,6 +120,8 @@ def test_position_that_is_no_id_is_refused(stage: Stage, after: str) -> None:
     answer = ask(stage, topic="products", after=after)
 
     assert (answer.status_code, answer.json()["code"]) == (422, "bad_position")
+    answer = ask(stage, topic="products", after="1-1", newest=True)
+    assert (answer.status_code, answer.json()["code"]) == (422, "newest_alone")
 
 
 @pytest.mark.parametrize(
