@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Protocol, TypeVar
 
@@ -17,10 +18,14 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
 
 # Below the kernel's ephemeral range: no outgoing connection can sit on a port that a test
-# has picked, also not between a server's kill and its restart.
-_PORTS = range(10_240, 32_000)
+# has picked, also not between a server's kill and its restart. And below the ports that a whole
+# run picks for itself (`cli/ports`).
+_PORTS = range(10_240, 20_000)
+_PORTS_AT_ONCE = 244
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE")
 _TAIL_CHARS = 8_000
+# A busy machine lets a killed process wait for its end too.
+_KILLED_WITHIN_S = 60
 
 T = TypeVar("T")
 
@@ -57,22 +62,54 @@ def eventually(
 
 
 def free_port() -> int:
-    """Pick a port of 127.0.0.1 that nobody listens on."""
-    for _ in range(200):
-        port = random.SystemRandom().choice(_PORTS)
-        with socket.socket() as probe:
-            try:
+    """Pick a port of 127.0.0.1 that nobody listens on, and that is given to no other test.
+
+    Nobody has it before it is used, nor while its server is away: until this process ends, no other
+    test process of this machine picks it, and this one does not pick it twice.
+    """
+    return _ports().take()
+
+
+class _Ports:
+    """Takes ports in blocks; whoever holds a block has bound a name, which the kernel frees."""
+
+    def __init__(self) -> None:
+        self._left: list[int] = []
+        self._signs: list[socket.socket] = []
+
+    def take(self) -> int:
+        while True:
+            if not self._left:
+                self._left = self._take_block()
+            port = self._left.pop()
+            with socket.socket() as probe, suppress(OSError):
                 probe.bind(("127.0.0.1", port))
+                return port
+
+    def _take_block(self) -> list[int]:
+        blocks = range(_PORTS.start, _PORTS.stop, _PORTS_AT_ONCE)
+        for first in random.SystemRandom().sample(blocks, len(blocks)):
+            # A name that is no file, and known to the same processes as the ports are.
+            sign = socket.socket(socket.AF_UNIX)
+            try:
+                sign.bind(f"\0tradepost-tests-ports-{first}")
             except OSError:
+                sign.close()
                 continue
-            return port
-    raise RuntimeError("no free port found in 200 tries")
+            self._signs.append(sign)
+            return list(range(first, first + _PORTS_AT_ONCE))
+        raise RuntimeError("all blocks of ports are taken by tests")
+
+
+@cache
+def _ports() -> _Ports:
+    return _Ports()
 
 
 def is_listening(port: int) -> bool:
     """Tell whether something accepts connections on a port of 127.0.0.1."""
     with socket.socket() as probe:
-        probe.settimeout(1)
+        probe.settimeout(10)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
@@ -175,7 +212,7 @@ class Child:
         if not self.is_running:
             raise AssertionError(f"{self.name} ended with {self.exit_code}\n{self._last_lines()}")
 
-    def wait(self, timeout_s: float = 20.0) -> int:
+    def wait(self, timeout_s: float = 60.0) -> int:
         """Wait for the end and return the exit code."""
         return self._popen.wait(timeout_s)
 
@@ -183,7 +220,7 @@ class Child:
         """Send a signal to the process alone, not to its children."""
         self._popen.send_signal(signal_number)
 
-    def stop(self, timeout_s: float = 15.0) -> int:
+    def stop(self, timeout_s: float = 60.0) -> int:
         """Ask it to end (SIGTERM); kill it with its children when it does not in time."""
         if self.is_running:
             self._popen.send_signal(signal.SIGCONT)
@@ -191,12 +228,12 @@ class Child:
             with suppress(subprocess.TimeoutExpired):
                 self._popen.wait(timeout_s)
         self.kill_hard()
-        return self._popen.wait(5)
+        return self._popen.wait(_KILLED_WITHIN_S)
 
     def kill(self) -> None:
         """Kill the process alone with SIGKILL; its children live on until they notice."""
         self._popen.kill()
-        self._popen.wait(5)
+        self._popen.wait(_KILLED_WITHIN_S)
 
     def kill_hard(self) -> None:
         """Kill the process and all its descendants with SIGKILL."""
@@ -208,7 +245,7 @@ class Child:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        self._popen.wait(5)
+        self._popen.wait(_KILLED_WITHIN_S)
 
     def children(self) -> list[int]:
         """List the pids of its living descendants."""
