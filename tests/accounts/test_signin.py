@@ -31,7 +31,7 @@ def gate(attempts: Attempts) -> Gate:
 @pytest.fixture
 def patient_gate(valkey: Valkey) -> Gate:
     """A gate that lets an address try as often as it likes."""
-    limiter = Limiter(valkey.url(), connect_timeout_s=5, timeout_s=5)
+    limiter = Limiter(valkey.url(), connect_timeout_s=30, timeout_s=30)
     return Gate(PASSWORDS, SIGNING, Attempts(limiter, per_address_per_minute=10_000))
 
 

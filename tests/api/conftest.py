@@ -19,7 +19,7 @@ from infra import clock
 from infra.db import Database, open_database, transact
 from tests.support.databases import sqlite_template
 from tests.support.fleet import Fleet, Service
-from tests.support.http import plain_client
+from tests.support.http import persistent_client
 from tests.support.processes import Nursery
 from tests.support.valkey import Valkey
 
@@ -41,7 +41,7 @@ class Api:
 
     def client(self, token: str | None = None, **headers: str) -> httpx.Client:
         """Open a client, signed in when there is a token."""
-        client = plain_client(self.url)
+        client = persistent_client(self.url)
         client.headers.update(headers)
         if token is not None:
             client.headers["Authorization"] = f"Bearer {token}"

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import httpx
-
 from infra.db import Database, open_database
 from infra.events.relay import Relay, publish
 from infra.outbox import Change
@@ -12,7 +10,7 @@ from infra.streams import Streams
 from tests.api.conftest import Person, Starter
 from tests.support.outbox import record
 from tests.support.processes import eventually
-from tests.support.sse import EventStream
+from tests.support.sse import EventStream, is_followed
 from workers.topics import TOPICS
 
 SHARED_DB, OWN_DB = 7, 8
@@ -32,7 +30,7 @@ class Stage:
 
     def follow(self) -> None:
         """Wait until the API hears what is told."""
-        eventually(self._follows, what="the API follows the streams")
+        eventually(lambda: is_followed(self.api.url), what="the API follows the streams")
 
     def tell(
         self,
@@ -65,7 +63,7 @@ class Stage:
         *,
         person: Person | None = None,
         last_event_id: str | None = None,
-        timeout_s: float = 15.0,
+        timeout_s: float = 60.0,
         **query: str | None,
     ) -> EventStream:
         return EventStream(
@@ -76,10 +74,6 @@ class Stage:
             timeout_s=timeout_s,
             **query,
         )
-
-    def _follows(self) -> bool:
-        with self.stream("products") as stream:
-            return stream.status == httpx.codes.OK
 
     def close(self) -> None:
         self._client.close()

@@ -19,7 +19,7 @@ def ask(api: Api, target: str, *headers: str, method: str = "GET") -> tuple[int,
     """Send a request byte by byte as it stands here; give status and body."""
     parts = urlsplit(api.url)
     lines = [f"{method} {target} HTTP/1.1", f"Host: {parts.netloc}", "Connection: close", *headers]
-    with socket.create_connection((parts.hostname, parts.port), timeout=10) as link:
+    with socket.create_connection((parts.hostname, parts.port), timeout=60) as link:
         link.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")
         answer = b"".join(iter(lambda: link.recv(65536), b""))
     head, _, body = answer.partition(b"\r\n\r\n")

@@ -22,7 +22,8 @@ from api.main import create_app
 from infra import clock
 from infra.db import Database, open_database, transact
 from tests.api.conftest import PASSWORD, SECRET_KEY, Api, Starter
-from tests.support.sse import EventStream
+from tests.support.processes import eventually
+from tests.support.sse import EventStream, is_followed
 from workers.topics import TOPICS
 
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -282,6 +283,7 @@ SUBSCRIBERS = {
 @pytest.fixture(scope="module")
 def world(api_of: Starter) -> Iterator[World]:
     made = World(api_of("required"))
+    eventually(lambda: is_followed(made.api.url), what="the API follows the streams")
     yield made
     made.database.engine.dispose()
 

@@ -188,5 +188,5 @@ async def test_request_without_a_body_is_not_waited_for() -> None:
 @contextmanager
 def connected(api: Api) -> Iterator[socket.socket]:
     parts = urlsplit(api.url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=5) as link:
+    with socket.create_connection((parts.hostname, parts.port), timeout=60) as link:
         yield link

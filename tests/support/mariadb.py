@@ -49,9 +49,9 @@ class MariaDB(Server):
             database=database,
             charset="utf8mb4",
             autocommit=True,
-            connect_timeout=5,
+            connect_timeout=30,
             ssl_disabled=True,
-            read_timeout=30,
+            read_timeout=60,
         )
 
     def create_database(self, name: str) -> str:

@@ -123,7 +123,7 @@ class Sandbox:
     @contextmanager
     def gateway_books(self) -> Iterator[sqlite3.Connection]:
         """Open the gateway's own books, to cheat in them."""
-        with closing(sqlite3.connect(self._data_dir / "gateway.db", timeout=10)) as books, books:
+        with closing(sqlite3.connect(self._data_dir / "gateway.db", timeout=60)) as books, books:
             yield books
 
     def fault(

@@ -233,7 +233,7 @@ class StripeFront(ThreadingHTTPServer):
         return str(made.body["id"])
 
     def _forward(self, method: str, path: str, form: Form | None = None) -> _Answer:
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
         headers = {"Authorization": f"Bearer {API_KEY}"}
         if form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"

@@ -17,12 +17,12 @@ class TlsDoor:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         opening = asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
-        self._server = asyncio.run_coroutine_threadsafe(opening, self._loop).result(5)
+        self._server = asyncio.run_coroutine_threadsafe(opening, self._loop).result(60)
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def close(self) -> None:
         """Let nobody in any more."""
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def _end(self) -> None:

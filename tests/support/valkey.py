@@ -33,8 +33,8 @@ class Valkey(Server):
             port=self.port,
             db=db,
             decode_responses=True,
-            socket_timeout=5,
-            socket_connect_timeout=2,
+            socket_timeout=30,
+            socket_connect_timeout=10,
             retry=Retry(NoBackoff(), 0),
         )
 
