@@ -3,7 +3,7 @@
 from accounts import audit
 from infra.redis import connect
 from infra.sharing.signs import CANARIES, SCHEDULE, WORKERS, Signs
-from tests.api.shopfront import Shopfront, Visitor, problem_of
+from tests.api.shopfront import Shopfront, Visitor, messages, problem_of
 from tests.support.valkey import Valkey
 from workers.queues import NAMES
 
@@ -19,6 +19,7 @@ def test_queue_shows_what_waits_who_consumes_it_and_what_is_due(
 ) -> None:
     product = front.sell()
     customer.http.post("/orders/", json={"id": product, "quantity": 1})
+    messages(valkey, "payments")
     client = connect(valkey.url())
     Signs(client, CANARIES).leave("payments", worker="one@here")
     Signs(client, WORKERS).leave("one@here", queues=["payments", "events"])
