@@ -128,8 +128,8 @@ async def test_error_of_ours_tells_the_caller_nothing_but_its_request_id(
     assert answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR
     assert answer.json()["code"] == "internal"
     assert "hunter2" not in answer.text
-    [entry] = logged.entries
-    assert (entry["event"], entry["log_level"]) == ("request_failed", "error")
+    [entry] = [entry for entry in logged.entries if entry["event"] == "request_failed"]
+    assert entry["log_level"] == "error"
     assert entry["request_id"] == answer.json()["request_id"]
 
 
