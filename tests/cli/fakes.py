@@ -13,7 +13,7 @@ def is_running(pid: int) -> bool:
     """Tell a running process from one that is gone or only waits for its parent to look."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone, or going as we look
         return False
 
 

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 def eventually(
     check: Callable[[], T],
-    timeout_s: float = 20.0,
+    timeout_s: float = 60.0,
     *,
     what: str = "",
     interval_s: float = 0.02,

@@ -145,6 +145,6 @@ class WholeRun:
 def _lives(pid: int) -> bool:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone, or going as we look
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
