@@ -17,6 +17,8 @@ from tests.support.sandbox import Sandbox
 from tests.support.stripe_front import API_KEY, StripeFront
 
 POOL_SIZE = 100
+# Who answers is another process, which a loaded machine may keep waiting for seconds.
+PATIENT_S = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +78,7 @@ def world(_world: Sandbox) -> Sandbox:
 @pytest.fixture
 def sandbox_gateway(world: Sandbox) -> SandboxGateway:
     """The client of the sandbox's gateway."""
-    return SandboxGateway(world.gateway_url, timeout_s=5)
+    return SandboxGateway(world.gateway_url, timeout_s=PATIENT_S)
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +98,7 @@ def stripe_front(_stripe_front: StripeFront) -> StripeFront:
 @pytest.fixture
 def stripe_gateway(stripe_front: StripeFront) -> StripeGateway:
     """The client of Stripe, pointed at the tests' own."""
-    return StripeGateway(API_KEY, api_base=stripe_front.url, timeout_s=5)
+    return StripeGateway(API_KEY, api_base=stripe_front.url, timeout_s=PATIENT_S)
 
 
 @pytest.fixture
