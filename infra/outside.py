@@ -7,6 +7,7 @@ address that was checked: a name that changes its address in between gains nothi
 import ipaddress
 import socket
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -121,7 +122,7 @@ def _get(
             with client.stream("GET", url, headers=headers, extensions=watched) as answer:
                 body = _whole(answer, limit_bytes)
         except httpx.TransportError as error:
-            raise (TooSlow("Time is up.") if alarm.has_gone_off else error) from None
+            raise (TooSlow("Time is up.") if alarm.is_due else error) from None
         if alarm.has_gone_off:  # what looks like the end of the answer was ours
             raise TooSlow("Time is up.")
         return Reply(answer.status_code, answer.headers, body)
@@ -141,6 +142,7 @@ class _Alarm:
 
     def __init__(self, timeout_s: float) -> None:
         self.has_gone_off = False
+        self._ends_at_s = time.monotonic() + timeout_s
         self._stream: Any = None
         self._timer = threading.Timer(timeout_s, self._go_off)
         self._timer.daemon = True
@@ -156,6 +158,11 @@ class _Alarm:
         trace: TracebackType | None,
     ) -> None:
         self._timer.cancel()
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether time is up, be it that the alarm itself comes a moment late."""
+        return self.has_gone_off or time.monotonic() >= self._ends_at_s
 
     def watch(self, event: str, info: Mapping[str, Any]) -> None:
         """Hear from the client which connection it uses."""

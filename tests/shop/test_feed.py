@@ -10,6 +10,7 @@ from shop import feed, feed_items, money
 from shop.feed import FeedUnusable
 from shop.products import Draft
 from tests.shop.canned import CannedServer
+from tests.shop.conftest import PATIENT_S
 from tests.support.processes import free_port
 from tests.support.sandbox import Sandbox
 
@@ -24,7 +25,7 @@ ITEM = {
 }
 
 
-def _fetch(url: str, *, currency: str, timeout_s: float = 5) -> dict[str, Draft]:
+def _fetch(url: str, *, currency: str, timeout_s: float = PATIENT_S) -> dict[str, Draft]:
     fetched = feed.fetch(url, currency=currency, timeout_s=timeout_s, is_stand_in=True)
     assert fetched is not None
     return {offer.external_id: offer.draft for offer in fetched.offers if offer.draft}
@@ -211,7 +212,7 @@ def test_a_feed_that_drips_is_cut_off(canned: CannedServer) -> None:
 def test_a_silent_feed_is_unusable(canned: CannedServer) -> None:
     canned.drip(every_s=30)
 
-    with pytest.raises(FeedUnusable, match=r"ReadTimeout|longer than"):
+    with pytest.raises(FeedUnusable, match="longer than"):
         _fetch(canned.url, currency="USD", timeout_s=0.2)
 
 
