@@ -27,8 +27,8 @@ _OTHERS_SECRETS = (
     "stripe_webhook_secret",
     "flower_basic_auth",
 )
-_BELL_CONNECT_TIMEOUT_S = 0.2
-_BELL_TIMEOUT_S = 0.3
+BELL_CONNECT_TIMEOUT_S = 0.2
+BELL_TIMEOUT_S = 0.3
 
 
 @cache
@@ -162,4 +162,4 @@ def forget() -> None:
 
 
 def _hurried(url: str) -> redis.Client:
-    return redis.connect(url, connect_timeout_s=_BELL_CONNECT_TIMEOUT_S, timeout_s=_BELL_TIMEOUT_S)
+    return redis.connect(url, connect_timeout_s=BELL_CONNECT_TIMEOUT_S, timeout_s=BELL_TIMEOUT_S)
