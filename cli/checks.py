@@ -11,10 +11,7 @@ from infra.errors import AppError, Misconfigured
 from infra.settings import AuthMode, Settings, is_loopback
 
 _CONNECT_WITHIN_S = 3.0
-_USUAL_PORTS = {
-    "mysql": 3306, "mariadb": 3306, "postgresql": 5432,
-    "redis": 6379, "rediss": 6379, "sentinel": 26379, "amqp": 5672, "amqps": 5671,
-}  # fmt: skip
+_USUAL_PORTS = {"mysql": 3306, "mariadb": 3306, "redis": 6379, "rediss": 6379}
 
 
 class ServerUnreachable(AppError):
@@ -94,9 +91,8 @@ def _require_safe_access(settings: Settings) -> None:
 
 def _address(url: str, *, setting: str) -> tuple[str, int] | None:
     """Read host and port; None for a file or a socket, which is no server to connect to."""
-    first = url.partition(";")[0]  # Sentinels come as a list; one that answers will do
     try:
-        parts = urlsplit(first)
+        parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise Misconfigured(f"{setting} is not a URL: its host or port cannot be read.") from error

@@ -196,6 +196,15 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value
 
+    @field_validator("broker_url", "streams_url", "cache_url")
+    @classmethod
+    def _refuse_other_servers(cls, value: SecretStr | None) -> SecretStr | None:
+        url = value.get_secret_value().lower() if value else None
+        if url is not None and not url.startswith(("redis://", "rediss://")):
+            msg = "it must begin with redis:// or rediss://"
+            raise ValueError(msg)
+        return value
+
     @property
     def uses_embedded_database(self) -> bool:
         """True when no database server is configured."""
