@@ -42,23 +42,27 @@ _SILENT = Unknown("the gateway's search shows no such charge")
 
 @dataclass(frozen=True, slots=True)
 class Settler:
-    """What settling works with; `ring_again` calls idle processes to help."""
+    """What settling works with; `ring_again` calls idle processes to help.
+
+    Nothing new is claimed once a run has taken `budget_s`.
+    """
 
     sessions: Sessions
     gateway: PaymentGateway
     ring_again: Callable[[], None]
     fulfilment_delay: timedelta = timedelta(0)
+    budget_s: float = BUDGET_S
 
 
 def settle_due(settler: Settler, *, now: datetime | None = None) -> int:
-    """Charge payments that are due, for at most five seconds; return how many were settled.
+    """Charge payments that are due, for about five seconds; return how many were settled.
 
     As many calls as the gateway takes at once are kept under way. Meanwhile answers are settled,
     and the next payments are claimed and wait for their turn.
 
     Safe to run anywhere and any number of times: a payment has one holder at a time.
     """
-    token, ends_at, settled = str(uuid.uuid4()), time.monotonic() + BUDGET_S, 0
+    token, ends_at, settled = str(uuid.uuid4()), time.monotonic() + settler.budget_s, 0
 
     def call(claim: Claim) -> Answer | Missing:
         return ask(settler.gateway, claim)

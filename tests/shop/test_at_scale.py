@@ -31,9 +31,9 @@ def grown(found: dict[int, dict[str, Cost]]) -> dict[str, tuple[int, int]]:
 
 
 def test_five_times_the_orders_cost_no_more_rows_and_hinted_looks_have_no_choice(
-    mariadb_server: MariaDB,
+    mariadb: MariaDB,
 ) -> None:
-    found = costs(mariadb_server, (2_000, 10_000), rounds=1)
+    found = costs(mariadb, (2_000, 10_000), rounds=1)
 
     assert grown(found) == {}
     assert {name: found[2_000][name].plans[0].candidates for name in HINTED} == HINTED
@@ -42,9 +42,9 @@ def test_five_times_the_orders_cost_no_more_rows_and_hinted_looks_have_no_choice
 @pytest.mark.proof
 @pytest.mark.timeout(900)
 def test_a_million_orders_cost_no_more_rows_than_ten_thousand(
-    mariadb_server: MariaDB, capsys: pytest.CaptureFixture[str]
+    mariadb: MariaDB, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = costs(mariadb_server, (10_000, 1_000_000), rounds=9)
+    found = costs(mariadb, (10_000, 1_000_000), rounds=9)
     with capsys.disabled():
         sys.stdout.write(f"\n{tell(found)}")
 

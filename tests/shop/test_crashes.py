@@ -16,13 +16,23 @@ from shop.products import Product
 from shop.stock import Stock
 from shop.sync import Supplier
 from tests.shop.canned import CannedServer
+from tests.shop.conftest import PATIENT_S
 from tests.shop.stage import Shop
 from tests.support.fleet import Fleet
 from tests.support.sandbox import Sandbox
 
 Crash = Callable[[str, str], None]
 SETTLE = "from workers.payments import settle; settle()"
-ONE_AT_ONCE = "from shop.gateways.sandbox import SandboxGateway as G; G.max_in_flight = 1; "
+# With all the time that a loaded machine takes: else it would end before it claims again.
+SETTLE_ONE_AT_ONCE = """
+from dataclasses import replace
+from shop import settlement
+from shop.gateways.sandbox import SandboxGateway
+from workers import payments
+
+SandboxGateway.max_in_flight = 1
+settlement.settle_due(replace(payments._settler(), budget_s=60))
+"""
 SYNC = "from workers.products import sync_products; sync_products()"
 GIVE_BACK = "from workers.refunds import settle; settle()"
 
@@ -30,7 +40,7 @@ GIVE_BACK = "from workers.refunds import settle; settle()"
 @pytest.fixture
 def real_shop(database: Database, sandbox: Sandbox) -> Shop:
     """A shop with the sandbox's gateway, whose ledger is the judge."""
-    return Shop(database, SandboxGateway(sandbox.gateway_url))
+    return Shop(database, SandboxGateway(sandbox.gateway_url, timeout_s=PATIENT_S))
 
 
 @pytest.fixture
@@ -40,7 +50,7 @@ def crash(fleet: Fleet, tmp_path: Path) -> Crash:
     def run(code: str, place: str) -> None:
         armed = {"FAILPOINTS": f"{place}=kill", "FAILPOINTS_DIR": str(tmp_path)}
         child = fleet.run("crashing", ["-c", code], **armed)
-        assert child.wait() == -signal.SIGKILL, child.log()
+        assert child.wait(60) == -signal.SIGKILL, child.log()
 
     return run
 
@@ -64,7 +74,7 @@ def test_payments_whose_worker_was_killed_before_their_turn_are_charged_once(
     real_shop: Shop, sandbox: Sandbox, crash: Crash
 ) -> None:
     orders = [real_shop.place_one() for _ in range(4)]
-    crash(ONE_AT_ONCE + SETTLE, "payments.claimed_ahead")
+    crash(SETTLE_ONE_AT_ONCE, "payments.claimed_ahead")
     interrupted = [real_shop.attempt(order).state for order in orders[:3]]
 
     settled = real_shop.settle(now=_after_lease(real_shop, claiming.LEASE))

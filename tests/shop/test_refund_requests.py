@@ -15,6 +15,7 @@ from shop.refund_requests import (
     RefundTooLarge,
 )
 from shop.repayments import AGAIN_AFTER
+from tests.shop.conftest import PATIENT_S
 from tests.shop.stage import NOON, OPERATOR, Level, Shop, as_told, at_once
 from tests.support.gateway import FakeGateway
 from tests.support.sandbox import Sandbox
@@ -120,7 +121,7 @@ def test_an_unknown_refund_counts_until_it_is_known(
 def test_of_two_equal_parts_the_one_in_doubt_is_told_from_the_other(
     database: Database, sandbox: Sandbox
 ) -> None:
-    shop = Shop(database, SandboxGateway(sandbox.gateway_url))
+    shop = Shop(database, SandboxGateway(sandbox.gateway_url, timeout_s=PATIENT_S))
     order_id = shop.place_one()
     shop.settle(now=None)
     at = shop.now()

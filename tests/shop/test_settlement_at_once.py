@@ -11,12 +11,13 @@ from tests.support.processes import eventually
 
 
 def test_a_full_batch_calls_for_help_and_goes_on(shop: Shop, gateway: FakeGateway) -> None:
-    gateway.max_in_flight = 3
-    orders = [shop.place_one() for _ in range(10)]
+    # One, then two at once: how answers come in groups changes nothing here.
+    gateway.max_in_flight = 1
+    orders = [shop.place_one() for _ in range(3)]
 
     settled = shop.settle()
 
-    assert settled == 10
+    assert settled == 3
     assert shop.rung == 2
     assert set(map(shop.status, orders)) == {"paid"}
 
