@@ -1,9 +1,9 @@
 // @vitest-environment happy-dom
 import { expect, it } from "vitest";
-import { nextCursor } from "../src/api/client";
+import { nextCursor, Problem, Unreachable } from "../src/api/client";
 import { asCurl } from "../src/events/EventsPage";
 import { inShort } from "../src/inventory/SyncPanel";
-import { shortName } from "../src/market/quotes";
+import { lookAgain, shortName } from "../src/market/quotes";
 import { explainOrder } from "../src/orders/orders";
 import { stepsOf } from "../src/orders/Steps";
 import { ownPath } from "../src/people/SignInPage";
@@ -27,6 +27,13 @@ it("goes on after signing in only where it is at home", () => {
 
 it("names symbols as people do", () => {
   expect(["AAPL", "BINANCE:BTCUSDT", "OANDA:EUR_USD"].map(shortName)).toEqual(["AAPL", "BTC/USDT", "EUR/USD"]);
+});
+
+const again = (data: unknown, error: Error | null = null) => lookAgain({ state: { data, error } }) !== false;
+
+it("looks again for what is missing, not for what is wrong", () => {
+  expect([again(undefined, new Problem(503, {})), again(undefined, new Unreachable()), again({ complete: false })]).toEqual([true, true, true]);
+  expect([again(undefined), again([]), again({ complete: true }), again(undefined, new Problem(404, {}))]).toEqual([false, false, false, false]);
 });
 
 it("gives a price as many decimals as it needs", () => {

@@ -27,6 +27,7 @@ export const keys = {
   search: (text: string) => ["market", "search", text] as const,
   watchlist: ["market", "watchlist"] as const,
   marketStatus: ["market", "status"] as const,
+  history: (topics: string[]) => ["history", topics] as const,
   heldPayments: ["payments", "held"] as const,
   users: ["users"] as const,
   allTasks: ["tasks"] as const,

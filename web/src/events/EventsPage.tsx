@@ -1,6 +1,6 @@
 /** Every change as it is committed: filtered, paused, looked into, and copied as a command. */
 
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import { useToast } from "../app/toasts";
 import { topicOf } from "../live/cache";
 import { useEntries, useLiveState } from "../live/LiveProvider";
@@ -8,18 +8,21 @@ import type { Entry } from "../live/stream";
 import { Icon } from "../ui/Icon";
 import { Empty, PageHead } from "../ui/states";
 import { Ago } from "../ui/text";
-import { added, type Row } from "./rows";
+import { useHistory } from "./history";
+import { added, filled, type Row } from "./rows";
 
 export function EventsPage() {
-  const [rows, setRows] = useState<Row[]>([]);
+  const [live, setLive] = useState<Row[]>([]);
   const [held, setHeld] = useState<Row[] | null>(null);
   const [topic, setTopic] = useState("");
   const [type, setType] = useState("");
   const state = useLiveState();
+  const history = useHistory();
 
-  useEntries((told) => (held ? setHeld(added(held, told)) : setRows((old) => added(old, told))));
+  useEntries((told) => (held ? setHeld(added(held, told)) : setLive((old) => added(old, told))));
 
   const isPaused = held !== null;
+  const rows = useMemo(() => filled(live, history.data ?? []), [live, history.data]);
   const shown = rows.filter((row) => row.kind === "notice" || ((!topic || topicOf(row.entry) === topic) && (!type || row.entry.type === type)));
   const entries = rows.flatMap((row) => (row.kind === "entry" ? [row.entry] : []));
   return (
@@ -32,16 +35,16 @@ export function EventsPage() {
           className="btn btn-outline-secondary d-inline-flex gap-2 align-items-center"
           aria-pressed={isPaused}
           onClick={() => {
-            if (held) setRows(held);
-            setHeld(held ? null : rows);
+            if (held) setLive(held);
+            setHeld(held ? null : live);
           }}
         >
           <Icon name={isPaused ? "play" : "pause"} />
-          {isPaused ? `Go on (${held.length - rows.length} waiting)` : "Pause"}
+          {isPaused ? `Go on (${held.length - live.length} waiting)` : "Pause"}
         </button>
       </PageHead>
       <div className="panel panel-flush feed">
-        {shown.length === 0 && <Nothing isLive={state === "live"} isFiltered={Boolean(topic || type)} />}
+        {shown.length === 0 && <Nothing isLive={state === "live" && !history.isLoading} isFiltered={Boolean(topic || type)} />}
         {shown.map((row) => (row.kind === "notice" ? <Gap key={row.key} detail={row.detail} /> : <EntryRow key={row.key} entry={row.entry} />))}
       </div>
     </>
@@ -50,14 +53,14 @@ export function EventsPage() {
 
 function Nothing({ isLive, isFiltered }: { isLive: boolean; isFiltered: boolean }) {
   if (!isLive) return <Empty title="Waiting for the connection." />;
-  if (isFiltered) return <Empty title="Nothing of this kind has happened since you came.">Choose another topic or type.</Empty>;
-  return <Empty title="Nothing has happened since you came.">What is committed appears here at once.</Empty>;
+  if (isFiltered) return <Empty title="Nothing of this kind has happened lately.">Choose another topic or type.</Empty>;
+  return <Empty title="Nothing has happened yet.">What is committed appears here at once.</Empty>;
 }
 
 function Gap({ detail }: { detail: string }) {
   return (
     <p className="feed-gap mb-0" role="alert">
-      Here entries are missing: what is on the other pages was asked for again. <span className="text-secondary">{detail}</span>
+      Here entries may be missing: what is on the other pages was asked for again, and the newest entries here. <span className="text-secondary">{detail}</span>
     </p>
   );
 }

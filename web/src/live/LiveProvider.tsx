@@ -10,27 +10,28 @@ type Listener = (told: { entry: Entry } | { notice: Notice }) => void;
 
 interface Live {
   state: LiveState;
+  topics: string[];
   listen: (listener: Listener) => () => void;
 }
 
-const LiveContext = createContext<Live>({ state: "connecting", listen: () => () => undefined });
+const LiveContext = createContext<Live>({ state: "connecting", topics: [], listen: () => () => undefined });
 
-const MARKET = "market.quotes,market.crypto,market.forex,market.news,market.companies";
-const TOPICS = { nobody: `products,${MARKET}`, user: `orders,payments,products,${MARKET}` };
+const PUBLIC = ["products", "market.quotes", "market.crypto", "market.forex", "market.news", "market.companies"];
+const PERSONAL = ["orders", "payments"];
 
 /** Who is looking decides which topics may be followed; another person means another stream. */
 export function LiveProvider({ person, isOperator, children }: { person: number | null; isOperator: boolean; children: ReactNode }) {
   const cache = useQueryClient();
   const [state, setState] = useState<LiveState>("connecting");
   const listeners = useRef(new Set<Listener>());
+  const topics = useMemo(() => [...(person === null ? [] : PERSONAL), ...PUBLIC, ...(isOperator ? ["tasks"] : [])], [person, isOperator]);
 
   useEffect(() => {
-    const topics = person === null ? TOPICS.nobody : isOperator ? `${TOPICS.user},tasks` : TOPICS.user;
     const tell: Listener = (told) => {
       for (const listener of listeners.current) listener(told);
     };
     const stream = new LiveStream({
-      url: (cursor) => `/events?${new URLSearchParams({ topics, ...(cursor && { cursor }) })}`,
+      url: (cursor) => `/events?${new URLSearchParams({ topics: topics.join(), ...(cursor && { cursor }) })}`,
       headers: () => {
         const token = accessToken();
         return token ? { Authorization: `Bearer ${token}` } : ({} as Record<string, string>);
@@ -48,23 +49,29 @@ export function LiveProvider({ person, isOperator, children }: { person: number 
     });
     stream.start();
     return () => stream.stop();
-  }, [cache, person, isOperator]);
+  }, [cache, topics]);
 
   const live = useMemo<Live>(
     () => ({
       state,
+      topics,
       listen: (listener) => {
         listeners.current.add(listener);
         return () => listeners.current.delete(listener);
       },
     }),
-    [state],
+    [state, topics],
   );
   return <LiveContext value={live}>{children}</LiveContext>;
 }
 
 export function useLiveState(): LiveState {
   return useContext(LiveContext).state;
+}
+
+/** The topics that this person may follow. */
+export function useTopics(): string[] {
+  return useContext(LiveContext).topics;
 }
 
 /** Hear each entry as it comes. `listener` may change from one rendering to the next. */

@@ -6,7 +6,7 @@ import { api, unwrap } from "../api/client";
 import { keys } from "../api/keys";
 import { Shown } from "../ui/states";
 import { Age, Marks } from "./Marks";
-import { MISSING_AGAIN_MS } from "./quotes";
+import { lookAgain } from "./quotes";
 
 const BASES = ["USD", "EUR", "GBP", "JPY", "CHF"];
 const names = new Intl.DisplayNames(undefined, { type: "currency" });
@@ -16,7 +16,7 @@ export function ForexTable() {
   const rates = useQuery({
     queryKey: keys.forex(base),
     queryFn: () => unwrap(api.GET("/market/forex", { params: { query: { base } } })),
-    refetchInterval: ({ state }) => (state.data?.complete === false ? MISSING_AGAIN_MS : false),
+    refetchInterval: lookAgain,
   });
   return (
     <>

@@ -12,7 +12,7 @@ import { Empty, isMissing, Loading, NotFound, PageHead, Shown } from "../ui/stat
 import { Change } from "../ui/text";
 import { Age, Marks } from "./Marks";
 import { NewsList } from "./NewsList";
-import { type Quote, type Resolution, RESOLUTIONS, shortName, useCandles, useQuote, useWatched } from "./quotes";
+import { lookAgain, type Quote, type Resolution, RESOLUTIONS, shortName, useCandles, useQuote, useWatched } from "./quotes";
 
 const CandleChart = lazy(async () => ({ default: (await import("./CandleChart")).CandleChart }));
 
@@ -114,6 +114,7 @@ function Company({ symbol }: { symbol: string }) {
     queryKey: keys.company(symbol),
     queryFn: () => unwrap(api.GET("/market/company", { params: { query: { symbol } } })) as Promise<Schemas["CompanyOut"] & Record<string, unknown>>,
     staleTime: 3_600_000,
+    refetchInterval: lookAgain,
   });
   return (
     <section className="panel" aria-label="Company">

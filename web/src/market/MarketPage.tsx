@@ -12,7 +12,7 @@ import { Change } from "../ui/text";
 import { ForexTable } from "./ForexTable";
 import { Age, Marks } from "./Marks";
 import { NewsList } from "./NewsList";
-import { shortName, useQuote, useWatched } from "./quotes";
+import { lookAgain, shortName, useQuote, useWatched } from "./quotes";
 import { useTicks } from "./useTicks";
 
 export function MarketPage() {
@@ -85,6 +85,7 @@ function Search() {
     queryFn: () => unwrap(api.GET("/market/search", { params: { query: { q: asked } } })),
     enabled: asked.length > 0,
     staleTime: 600_000,
+    refetchInterval: lookAgain,
   });
   return (
     <div className="position-relative">

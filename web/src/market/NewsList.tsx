@@ -5,6 +5,7 @@ import { api, unwrap } from "../api/client";
 import { keys } from "../api/keys";
 import { Empty, Shown } from "../ui/states";
 import { Ago } from "../ui/text";
+import { lookAgain } from "./quotes";
 
 const SHOWN = 8;
 
@@ -12,6 +13,7 @@ export function NewsList({ symbol }: { symbol: string }) {
   const news = useQuery({
     queryKey: keys.news(symbol),
     queryFn: () => unwrap(api.GET("/market/news", { params: { query: { limit: SHOWN, ...(symbol && { symbol }) } } })),
+    refetchInterval: lookAgain,
   });
   return (
     <Shown of={news} empty={<Empty title="There is no news." />}>

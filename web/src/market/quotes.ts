@@ -16,8 +16,14 @@ export const RESOLUTIONS = [
 ] as const;
 export type Resolution = (typeof RESOLUTIONS)[number][0];
 
-/** What the budget of calls did not allow yet may come soon; no event tells of it while a market rests. */
-export const MISSING_AGAIN_MS = 6_000;
+const MISSING_AGAIN_MS = 6_000;
+
+/** When to look again: what the budget of calls did not allow yet may come soon, and no event tells of it while a market rests. */
+export function lookAgain({ state: { data, error } }: { state: { data: unknown; error: Error | null } }): number | false {
+  const isRefused = error instanceof Problem && error.status < 500;
+  const isWhole = error === null && (data as { complete?: boolean } | undefined)?.complete !== false;
+  return isRefused || isWhole ? false : MISSING_AGAIN_MS;
+}
 
 export function useWatched() {
   const cache = useQueryClient();
@@ -32,6 +38,7 @@ export function useWatched() {
       }
       return watched;
     },
+    refetchInterval: lookAgain,
   });
 }
 
@@ -39,7 +46,7 @@ export function quoteQuery(symbol: string) {
   return queryOptions({
     queryKey: keys.quote(symbol),
     queryFn: () => unwrap<Quote>(api.GET("/market/quote", { params: { query: { symbol } } })),
-    refetchInterval: ({ state }) => (state.error instanceof Problem && state.error.status >= 500 ? MISSING_AGAIN_MS : false),
+    refetchInterval: lookAgain,
   });
 }
 
