@@ -4,6 +4,8 @@ import base64
 import json
 import pickle
 import signal
+import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -12,6 +14,7 @@ import pytest
 import redis
 import sqlalchemy as sa
 
+from infra.bells import LIFE_S
 from infra.db import Database
 from shop.orders import Order
 from tests.cli.fakes import is_running
@@ -60,7 +63,6 @@ POISON = (
     message("payments.settle", PICKLED, content_type="application/x-python-serialize"),
 )
 SWEPT_EACH_SECOND = ("payments.settle", "orders.fulfil", "events.publish")
-TASKS_ON_PAYMENTS = 6
 
 
 class Crew:
@@ -160,7 +162,7 @@ def test_same_message_many_times_charges_once(
     broker.lpush("payments", *[BELL] * count)
 
     # Nothing waits, and nothing is in hand.
-    eventually(lambda: not broker.exists("payments", "unacked"), timeout_s=30)
+    eventually(lambda: not broker.exists("payments", "unacked"))
     assert len(sandbox.ledger().charges_of(order_id)) == 1
 
 
@@ -186,7 +188,8 @@ def test_sigterm_lets_the_task_in_hand_finish(
 
     assert worker.wait() == 0
     with database.reads() as session:
-        assert session.scalar(sa.select(Order.status).where(Order.id == order_id)) == "paid"
+        status = session.scalar(sa.select(Order.status).where(Order.id == order_id))
+    assert status in ("paid", "completed")  # the goods may leave before the signal arrives
 
 
 def test_idle_worker_ends_at_once(worker: Child) -> None:
@@ -213,7 +216,7 @@ def test_worker_takes_work_again_after_redis_was_away(
     with valkey.client() as broker:
         broker.lpush("payments", BELL)
 
-    eventually(lambda: sandbox.ledger().charges_of(order_id), timeout_s=30)
+    eventually(lambda: sandbox.ledger().charges_of(order_id))
 
 
 def test_worker_whose_redis_goes_while_it_works_takes_work_again(
@@ -236,7 +239,7 @@ def test_worker_whose_redis_goes_while_it_works_takes_work_again(
     with valkey.client() as again:
         again.lpush("payments", BELL)
     for wanted in (in_hand, order_id):
-        eventually(lambda: sandbox.ledger().charges_of(wanted), timeout_s=30)  # noqa: B023 - asked at once
+        eventually(lambda: sandbox.ledger().charges_of(wanted))  # noqa: B023 - asked at once
 
 
 def test_queue_with_a_typo_is_an_error_and_not_a_queue_that_nobody_reads(fleet: Fleet) -> None:
@@ -257,6 +260,7 @@ def test_stopped_workers_find_no_heap_of_messages_of_beats_that_live(
     crew: Crew, fleet: Fleet, broker: "redis.Redis", cache: "redis.Redis", tmp_path: Path
 ) -> None:
     crew.dismiss()
+    began = time.monotonic()
     fleet.beat(wait=False)
     beat = fleet.beat()
     heartbeat = tmp_path / "fleet" / f"{beat.name}.heartbeat"
@@ -266,5 +270,7 @@ def test_stopped_workers_find_no_heap_of_messages_of_beats_that_live(
 
     eventually(lambda: cache.ttl(bells[0]) <= 2)
 
-    assert broker.llen("payments") <= TASKS_ON_PAYMENTS
+    # A bell is rung again when it has faded, and else by nobody.
+    waiting = [json.loads(it)["headers"]["task"] for it in broker.lrange("payments", 0, -1)]
+    assert max(Counter(waiting).values()) <= 1 + (time.monotonic() - began) / LIFE_S
     eventually(lambda: heartbeat.stat().st_mtime > touched_at)
