@@ -22,4 +22,4 @@ def fake_run(tmp_path: Path) -> Iterator[Callable[..., FakeRun]]:
     for run in runs:
         with suppress(ProcessLookupError):
             os.killpg(run.process.pid, signal.SIGKILL)
-        run.process.communicate(timeout=20)
+        run.process.communicate(timeout=60)

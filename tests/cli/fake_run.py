@@ -17,12 +17,14 @@ from infra.settings import Settings
 
 PROGRAM = Path(__file__).with_name("fake_program.py")
 ROOT = Path(__file__).resolve().parents[2]
-STALE_S = 1.0
+# Short only where a test waits for it: on a busy machine a program takes longer to start.
+STALE_S, HANGS_S = 60.0, 1.5
 
 
 def service(folder: Path, description: str, *, needs: frozenset[str]) -> Service:
     name, stage, behaviour = description.split(":")
     heartbeat = folder / "heartbeats" / name
+    stale_s = HANGS_S if behaviour == "hangs" else STALE_S
     heartbeat.parent.mkdir(exist_ok=True)
     return Service(
         name=name,
@@ -30,7 +32,7 @@ def service(folder: Path, description: str, *, needs: frozenset[str]) -> Service
         env={"PYTHONPATH": str(ROOT)},
         cwd=ROOT,
         log=folder / "logs" / f"{name}.log",
-        probe=None if "job" in behaviour else HeartbeatProbe(heartbeat, stale_s=STALE_S),
+        probe=None if "job" in behaviour else HeartbeatProbe(heartbeat, stale_s=stale_s),
         needs=needs,
         stop_stage=StopStage[stage],
     )

@@ -41,7 +41,7 @@ class FakeRun:
         return told
 
     def wait_ready(self) -> dict[str, Any]:
-        eventually(lambda: self.told()["ready"])
+        eventually(lambda: self.told()["ready"], 60)
         services: dict[str, Any] = self.told()["services"]
         return services
 
@@ -53,5 +53,5 @@ class FakeRun:
         return file.read_text().splitlines() if file.exists() else []
 
     def end(self) -> tuple[int, str]:
-        said, _ = self.process.communicate(timeout=20)
+        said, _ = self.process.communicate(timeout=60)
         return self.process.returncode, said

@@ -91,7 +91,7 @@ def test_program_deaf_to_sigterm_is_killed_after_eight_seconds(fake_run: Start) 
     run.process.terminate()
 
     assert run.end()[0] == 0
-    assert 8 <= time.monotonic() - began < 15
+    assert 8 <= time.monotonic() - began < 30
     assert run.stops() == ["work SIGTERM", "store SIGTERM"]
 
 
