@@ -7,20 +7,20 @@ import pytest
 
 from tests.support.databases import CleanDatabase
 from tests.support.fleet import Fleet
-from tests.support.http import plain_client
+from tests.support.http import persistent_client
 from tests.support.processes import Nursery, eventually
 from tests.support.sandbox import Sandbox
 from tests.support.valkey import Valkey
 
 
 @pytest.fixture
-def api(
+def fleet(
     processes: Nursery,
     valkey: Valkey,
     _clean_database: CleanDatabase,
     sandbox: Sandbox,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[httpx.Client]:
+) -> Fleet:
     _clean_database.clean()
     env = {
         "DATABASE_URL": _clean_database.url,
@@ -30,21 +30,26 @@ def api(
         "AUTH_MODE": "open",
         "WATCHLIST": "AAPL",
     }
-    fleet = Fleet(processes, env, tmp_path_factory.mktemp("fleet"))
+    return Fleet(processes, env, tmp_path_factory.mktemp("fleet"))
+
+
+@pytest.fixture
+def api(fleet: Fleet) -> Iterator[httpx.Client]:
     fleet.worker(["market", "events"], concurrency=1)
-    # A budget that nothing is known of is spent a call a second: what it puts off, beat takes up.
-    fleet.beat(wait=False)
-    with plain_client(fleet.api().url) as client:
+    with persistent_client(fleet.api().url) as client:
         yield client
 
 
 def test_what_an_operator_watches_is_fetched_without_being_asked_for(
-    api: httpx.Client, sandbox: Sandbox
+    api: httpx.Client, fleet: Fleet, sandbox: Sandbox
 ) -> None:
     before = api.get("/").json()["market"], api.get("/market/status").json()["source"]
+    # A budget that nothing is known of is spent a call a second: what it puts off, beat takes up.
+    fleet.beat(wait=False)
     put = [api.put("/market/watchlist/binance:ltcusdt") for _ in range(2)]
 
     eventually(lambda: sandbox.calls_by_symbol().get("BINANCE:LTCUSDT"), 60, what="it is fetched")
+    eventually(lambda: api.get("/").json()["market"] == "simulated", 60)
     after = api.get("/").json()["market"], api.get("/market/status").json()["source"]
     listed = {one["symbol"]: one["origin"] for one in api.get("/market/watchlist").json()}
     removed = [api.delete("/market/watchlist/BINANCE:LTCUSDT").status_code for _ in range(2)]
