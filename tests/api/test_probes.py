@@ -1,6 +1,6 @@
+import json
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from infra.redis import connect
 from infra.sharing.signs import CANARIES, Signs
 from tests.api.conftest import Api, Starter
+from tests.support.http import answers_ok, plain_client
 from tests.support.processes import PYTHON, Nursery, eventually, free_port
 from tests.support.valkey import Valkey
 from workers.queues import NAMES
@@ -23,8 +24,19 @@ def age_canary(valkey: Valkey, queue: str, *, by_s: float) -> None:
     with valkey.client() as client:
         text = client.hget(CANARIES, queue)
         assert isinstance(text, str)
-        at = float(re.findall(r'"at":([0-9.e+]+)', text)[0])
-        client.hset(CANARIES, queue, text.replace(str(at), str(at - by_s)))
+        sign = json.loads(text)
+        client.hset(CANARIES, queue, json.dumps({**sign, "at": sign["at"] - by_s}))
+
+
+def ready(client: httpx.Client) -> httpx.Response:
+    """Ask until all can be used: on a busy machine a part may have no turn for two seconds."""
+
+    def ask() -> list[httpx.Response]:
+        answer = client.get("/readyz")
+        return [answer] if answer.is_success else []
+
+    (answer,) = eventually(ask, what="every part answers in time")
+    return answer
 
 
 def test_process_that_is_up_says_so(closed_api: Api) -> None:
@@ -39,9 +51,8 @@ def test_ready_means_every_part_is(closed_api: Api, valkey: Valkey) -> None:
     for name in NAMES:
         canaries.leave(name, worker="one@here")
     with closed_api.client() as client:
-        answer = client.get("/readyz")
+        answer = ready(client)
 
-    assert answer.status_code == httpx.codes.OK
     assert (answer.json()["ready"], answer.json()["degraded"]) == (True, [])
     assert list(answer.json()["parts"]) == NEEDED + QUEUES
     assert answer.headers["cache-control"] == "no-store"
@@ -55,14 +66,13 @@ def test_part_that_fails_is_named_since_when_and_comes_back(
         without = client.get("/readyz")
         later = client.get("/readyz").json()["parts"]
         valkey.start()
-        again = client.get("/readyz")
+        again = ready(client)
 
     assert without.status_code == httpx.codes.SERVICE_UNAVAILABLE
     parts = without.json()["parts"]
-    assert [name for name in NEEDED if not parts[name]["ok"]] == ["broker", "streams", "cache"]
+    assert {"broker", "streams", "cache"} <= {name for name in NEEDED if not parts[name]["ok"]}
     assert parts["broker"]["detail"] == "Redis cannot be reached. Try again soon."
     assert later["broker"]["since"] == parts["broker"]["since"]
-    assert again.status_code == httpx.codes.OK
     assert again.json()["parts"]["broker"]["since"] is None
 
 
@@ -78,15 +88,16 @@ def test_queue_that_nobody_consumes_is_named_and_orders_are_still_taken(
         redis.hset("tally", mapping={"forged": "no number", "another|kind": "1", "a|le|b": "1"})
         redis.hset("budget:finnhub:state", mapping={"granted:backfill": "x", "answered:ok": "y"})
     with closed_api.client() as client:
-        answer = client.get("/readyz")
+        answer = ready(client)
         scraped = client.get("/metrics").text
 
-    assert answer.status_code == httpx.codes.OK
     assert answer.json()["degraded"] == ["queue market"]
-    assert "No task has come through for 46 s" in answer.json()["parts"]["queue market"]["detail"]
+    told = answer.json()["parts"]["queue market"]["detail"]
+    assert 46 <= float(re.findall(r"No task has come through for (\d+) s", told)[0]) < 120
     assert 'tradepost_part_up{part="queue market"} 0.0' in scraped
     assert 'tradepost_part_up{part="queue payments"} 1.0' in scraped
-    assert re.search(r'tradepost_canary_age_seconds\{queue="market"\} 46\.', scraped)
+    age_s = re.findall(r'tradepost_canary_age_seconds\{queue="market"\} (\S+)', scraped)
+    assert 46 <= float(age_s[0]) < 120
     assert 'tradepost_finnhub_answers_total{answer="ok"} 0.0' in scraped
     assert "kind" not in scraped
 
@@ -103,7 +114,7 @@ def test_metrics_count_requests_by_route_not_by_path(closed_api: Api) -> None:
         re.MULTILINE,
     )
     assert [route for route, _ in counted if "{" in route] == ["/users/{user_id}"]
-    assert "12345" not in text
+    assert not [label for label in re.findall(r'="([^"]*)"', text) if "12345" in label]
     assert "tradepost_http_request_duration_seconds_bucket" in text
 
 
@@ -135,27 +146,25 @@ def two_processes(
     with nursery.group():
         child = nursery.start(
             "twins",
-            [PYTHON, "-m", "uvicorn", "api.main:app", "--port", str(port), "--workers", "2"],
+            [
+                *(PYTHON, "-m", "uvicorn", "api.main:app", "--port", str(port), "--workers", "2"),
+                *("--timeout-worker-healthcheck", "60"),  # one that is slow to start is well
+            ],
             env=settings,
         )
         url = f"http://127.0.0.1:{port}"
-
-        def is_up() -> bool:
-            with suppress(httpx.HTTPError):
-                return httpx.get(f"{url}/healthz", trust_env=False).is_success
-            return False
-
-        child.wait_until(is_up)
+        child.wait_until(lambda: answers_ok(f"{url}/healthz"))
         yield url
 
 
 def test_processes_of_one_port_count_together(two_processes: str) -> None:
-    for _ in range(20):
-        httpx.get(f"{two_processes}/auth/ping", trust_env=False)
+    with plain_client(two_processes) as client:
+        for _ in range(20):
+            client.get("/auth/ping")
 
-    def counted() -> Any:
-        text = httpx.get(f"{two_processes}/metrics", trust_env=False).text
-        pings = r'tradepost_http_requests_total\{method="GET",route="/auth/ping",status="200"\} 20'
-        return re.search(pings, text) and "tradepost_due_rows" in text
+        def counted() -> Any:
+            text = client.get("/metrics").text
+            pings = r'http_requests_total\{method="GET",route="/auth/ping",status="200"\} 20'
+            return re.search(pings, text) and "tradepost_due_rows" in text
 
-    eventually(counted)
+        eventually(counted)
