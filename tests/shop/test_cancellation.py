@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from shop import cancellation
 from shop.amendment import OrderNotChangeable
 from shop.cancellation import OrderNotCancellable
 from shop.checkout import PriceChanged
@@ -117,6 +118,23 @@ def test_an_order_that_is_not_paid_in_time_expires(shop: Shop) -> None:
     assert shop.told_types(f"orders/{order_id}") == ["order.placed", "order.expired"]
 
 
+@pytest.mark.proof
+def test_more_than_a_batch_expires_in_one_run_also_behind_those_in_doubt(
+    busy_shop: Shop, gateway: FakeGateway
+) -> None:
+    product = busy_shop.sell(quantity=2 * cancellation.BATCH)
+    gateway.answer_next(Unknown("no answer"), times=cancellation.BATCH)
+    doubtful = [busy_shop.place({product: 1})["id"] for _ in range(cancellation.BATCH)]
+    busy_shop.settle(now=None)
+    for _ in range(cancellation.BATCH):
+        busy_shop.place({product: 1})
+
+    expired = busy_shop.expire()
+
+    assert expired == cancellation.BATCH
+    assert busy_shop.level(product) == Level(2 * cancellation.BATCH, len(doubtful))
+
+
 def test_an_order_whose_gateway_is_never_reached_expires(shop: Shop, gateway: FakeGateway) -> None:
     order_id = shop.place_one()
     gateway.answer_next(NotSent("refused"), times=3)
@@ -154,18 +172,34 @@ def test_a_charge_is_looked_for_after_the_end_until_the_gateway_was_asked(
     assert shop.status(order_id) == "paid"
 
 
+def test_a_webhook_during_a_look_after_the_end_has_it_looked_for_once_more(
+    shop: Shop, gateway: FakeGateway
+) -> None:
+    _, order_id = _ended_but_charged(shop, gateway)
+    shop.look_again(order_id, now=NOON + 3 * HOUR)
+    (claim,) = shop.claim(now=NOON + 3 * HOUR)
+    shop.look_again(order_id, now=NOON + 3 * HOUR + timedelta(seconds=1))
+
+    shop.write(claim, Missing(), now=NOON + 3 * HOUR)
+    shop.settle(now=NOON + 4 * HOUR)
+
+    assert shop.status(order_id) == "paid"
+
+
 def test_a_charge_found_after_the_stock_has_gone_is_given_back(
     shop: Shop, gateway: FakeGateway
 ) -> None:
-    product, order_id = _ended_but_charged(shop, gateway)
+    plenty = shop.sell(quantity=5)
+    product, order_id = _ended_but_charged(shop, gateway, also=plenty)
     shop.place({product: 1}, user_id=8)
 
     shop.look_again(order_id, now=NOON + 3 * HOUR)
     shop.settle(now=NOON + 3 * HOUR)
     shop.give_back(now=NOON + 3 * HOUR)
 
-    assert (shop.status(order_id), shop.order(order_id)["refunded"]) == ("refunded", 60.0)
-    assert gateway.given_back() == {f"refund:{order_id}:1:1": 6000}
+    assert (shop.status(order_id), shop.order(order_id)["refunded"]) == ("refunded", 120.0)
+    assert gateway.given_back() == {f"refund:{order_id}:1:1": 12000}
+    assert shop.level(plenty) == Level(5, 0)
 
 
 def test_a_charge_that_is_not_found_after_the_end_changes_nothing(
@@ -230,10 +264,15 @@ def test_a_change_that_is_refused_changes_nothing(
     assert shop.snapshot() == before
 
 
-def _ended_but_charged(shop: Shop, gateway: FakeGateway) -> tuple[int, int]:
-    """A cancelled order whose charge was said not to be sent, and was made: one piece, 60.00."""
+def _ended_but_charged(
+    shop: Shop, gateway: FakeGateway, *, also: int | None = None
+) -> tuple[int, int]:
+    """A cancelled order whose charge was said not to be sent, and was made: the last piece, 60.00.
+
+    With `also`, one piece of that product too.
+    """
     product = shop.sell(quantity=1)
-    order_id = int(shop.place({product: 1})["id"])
+    order_id = int(shop.place(dict.fromkeys((product, also or product), 1))["id"])
     gateway.answer_next(NotSent("refused"))
     shop.settle()
     request = json.loads(shop.attempt(order_id).request)

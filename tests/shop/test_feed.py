@@ -167,6 +167,7 @@ def test_an_item_without_sense_spoils_the_feed(
         pytest.param(200, b"[{}]", "id: ", id="empty objects"),
         pytest.param(500, b"[]", "answered 500", id="an error"),
         pytest.param(204, b"", "answered 204", id="nothing"),
+        pytest.param(304, b"", "answered 304", id="unchanged, which nobody asked"),
     ],
 )
 def test_a_feed_without_sense_is_unusable(

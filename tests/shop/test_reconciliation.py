@@ -8,7 +8,14 @@ import sqlalchemy as sa
 
 from infra.db import transact
 from shop import comparison, reconciliation
-from shop.gateways.protocol import ChargeRequest, Declined, NotSent, RefundRequest, Unknown
+from shop.gateways.protocol import (
+    ChargeRequest,
+    Declined,
+    ListedRefund,
+    NotSent,
+    RefundRequest,
+    Unknown,
+)
 from shop.payments import Attempt
 from shop.reconciliation import DayNotBegun
 from tests.shop.stage import NOON, Shop
@@ -179,6 +186,25 @@ def test_a_final_report_is_asked_for_once(shop: Shop) -> None:
 
     assert reconciliation.request(sessions, DAY, now=later) is None
     assert reconciliation.request(sessions, DAY, anew=True, now=later) == later
+
+
+def test_a_report_asked_for_while_one_is_made_is_made_after_it(shop: Shop) -> None:
+    sessions = shop.database.sessions
+    listed: list[datetime] = []
+
+    class Slow(FakeGateway):
+        def list_refunds(self, since: datetime, until: datetime) -> list[ListedRefund]:
+            if since == MIDNIGHT and not listed.count(MIDNIGHT):
+                reconciliation.request(sessions, DAY, now=NOON + timedelta(minutes=1))
+            listed.append(since)
+            return super().list_refunds(since, until)
+
+    shop.gateway = Slow()
+    reconciliation.request(sessions, DAY, now=NOON)
+
+    _run(shop, now=NOON + timedelta(minutes=2))
+
+    assert listed.count(MIDNIGHT) == 2
 
 
 def test_a_run_that_died_is_taken_over(shop: Shop, gateway: FakeGateway) -> None:

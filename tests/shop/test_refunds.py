@@ -156,6 +156,7 @@ def test_what_waits_after_a_refusal_is_sent_at_once_when_it_is_asked_for(
     shop.give_back()
 
     assert asked[0] == asked[1]
+    assert shop.ask_refund(owed, key="again")["id"] == asked[0]["id"]
     assert gateway.given_back() == {f"refund:{owed}:1:2": 6000}
     assert shop.status(owed) == "refunded"
 
