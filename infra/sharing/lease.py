@@ -4,8 +4,9 @@ Nothing depends on it for being right, only for being quiet: after a flush two m
 one of them looks again.
 """
 
-import time
+from collections.abc import Callable
 from secrets import token_hex
+from time import monotonic
 
 from infra.redis import Client, RedisDown, shared
 
@@ -25,9 +26,17 @@ _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS
 class Lease:
     """One process's view of a right; it runs out `life_s` after the last time it was kept."""
 
-    def __init__(self, client: Client, *, name: str, life_s: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        name: str,
+        life_s: float,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._key = f"lease:{name}"
         self._life_s = life_s
+        self._clock = clock
         self._token = token_hex(8)
         self._ends_at = 0.0
         self._keep_at = 0.0
@@ -40,7 +49,7 @@ class Lease:
         Redis is asked four times in its life. When it cannot be reached, what was ours stays ours
         until it has run out by this process's own clock, and nothing new can be had.
         """
-        now = time.monotonic()
+        now = self._clock()
         if now < self._keep_at:
             return now < self._ends_at
         self._keep_at = now + self._life_s / 4
@@ -48,7 +57,7 @@ class Lease:
             with shared():
                 is_ours = bool(self._keep(keys=[self._key], args=[self._token, self._life_ms]))
         except RedisDown:
-            return now < self._ends_at
+            return self._clock() < self._ends_at  # to ask in vain has taken its time
         self._ends_at = now + self._life_s if is_ours else 0.0
         return is_ours
 
