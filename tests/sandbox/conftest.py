@@ -3,21 +3,18 @@
 import contextlib
 import secrets
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from random import SystemRandom
 from typing import Protocol
 
 import httpx
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.processes import ROOT, eventually, free_port
+
 SERVICES = ("gateway", "finnhub", "feed")
-PORTS = range(10_240, 32_000)
 
 
 class Charging(Protocol):
@@ -30,12 +27,6 @@ class Arming(Protocol):
     """Arms one fault."""
 
     def __call__(self, service: httpx.Client, fault: str, **options: object) -> None: ...
-
-
-class Waiting(Protocol):
-    """Waits until a check is true and fails when it never is."""
-
-    def __call__(self, check: Callable[[], object], timeout_s: float = 10.0) -> None: ...
 
 
 class Stage:
@@ -72,7 +63,7 @@ class Stage:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        wait_until(lambda: process.poll() is not None or all(map(self._answers, SERVICES)))
+        eventually(lambda: process.poll() is not None or all(map(self._answers, SERVICES)))
         assert process.poll() is None, process.communicate()[0]
         return process
 
@@ -80,21 +71,6 @@ class Stage:
         with contextlib.suppress(httpx.HTTPError):
             return httpx.get(f"{self.url(service)}/healthz", trust_env=False).is_success
         return False
-
-
-def wait_until(check: Callable[[], object], timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not check():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.01)
-
-
-def free_port() -> int:
-    while True:
-        port = SystemRandom().choice(PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +92,7 @@ def clients(stage: Stage) -> Iterator[dict[str, httpx.Client]]:
     with contextlib.ExitStack() as stack:
         yield {
             service: stack.enter_context(
-                httpx.Client(base_url=stage.url(service), trust_env=False, timeout=10)
+                httpx.Client(base_url=stage.url(service), trust_env=False, timeout=60)
             )
             for service in SERVICES
         }
@@ -176,8 +152,3 @@ def arm() -> Arming:
         assert answer.status_code == 201, answer.text
 
     return post
-
-
-@pytest.fixture
-def until() -> Waiting:
-    return wait_until

@@ -14,8 +14,10 @@ from finnhub import (  # type: ignore[import-untyped] # it has no types
 )
 from requests import ReadTimeout
 
+from tests.support.processes import eventually
+
 if TYPE_CHECKING:
-    from tests.sandbox.conftest import Arming, Stage, Waiting
+    from tests.sandbox.conftest import Arming, Stage
 
 Call = Callable[[Any], Any]
 
@@ -186,7 +188,7 @@ def test_fault_reaches_the_caller_once(
 
 
 def test_two_stand_ins_with_one_seed_tell_the_same(
-    official: Any, own_stage: "Stage", open_plan: None, until: "Waiting"
+    official: Any, own_stage: "Stage", open_plan: None
 ) -> None:
     with client_of(own_stage.url("finnhub"), "key") as other:
         httpx.post(
@@ -201,4 +203,4 @@ def test_two_stand_ins_with_one_seed_tell_the_same(
         for call in calls:
             assert call(official) == call(other)
         # Asked within one second, both tell the same present price too.
-        until(lambda: official.quote("OANDA:EUR_USD") == other.quote("OANDA:EUR_USD"))
+        eventually(lambda: official.quote("OANDA:EUR_USD") == other.quote("OANDA:EUR_USD"))

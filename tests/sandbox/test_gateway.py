@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.support.processes import eventually
+
 if TYPE_CHECKING:
-    from tests.sandbox.conftest import Arming, Charging, Stage, Waiting
+    from tests.sandbox.conftest import Arming, Charging, Stage
 
 CHARGE_FIELDS = {
     "id",
@@ -192,7 +194,7 @@ def test_decline_fault_strikes_the_order_it_names(
 
 
 def test_charge_then_hang_takes_the_money_and_says_nothing(
-    gateway: httpx.Client, charge: "Charging", arm: "Arming", until: "Waiting"
+    gateway: httpx.Client, charge: "Charging", arm: "Arming"
 ) -> None:
     arm(gateway, "charge_then_hang", times=1)
     wish = {"reference": "hung", "amount": 700, "currency": "USD", "token": "tok_visa"}
@@ -200,7 +202,7 @@ def test_charge_then_hang_takes_the_money_and_says_nothing(
     with pytest.raises(httpx.ReadTimeout):
         gateway.post("/v1/charges", json=wish, headers={"idempotency-key": "hung:1"}, timeout=0.3)
 
-    until(lambda: charges_of(gateway, "hung"))
+    eventually(lambda: charges_of(gateway, "hung"))
     again = charge(key="hung:1", reference="hung", amount=700)
     assert again.status_code == 200
     assert charges_of(gateway, "hung") == [again.json()]
