@@ -68,7 +68,7 @@ def held(as_json: AsJson = False) -> None:
 
 
 def ask(order_id: OrderId, as_json: AsJson = False) -> None:
-    """Have the gateway asked now about all of an order that is in doubt, held or not."""
+    """Have the gateway asked now about all of an order that is in doubt, or was given up."""
     from infra.db import transact  # noqa: PLC0415 - as above
     from shop import by_hand  # noqa: PLC0415 - as above
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra import clock
-from shop import doubts, gateway_calls, locks, outcomes
+from shop import doubts, gateway_calls, late_charges, locks, outcomes
 from shop.claiming import LEASE
 from shop.claims import Claim
 from shop.decisions import (
@@ -41,6 +41,8 @@ _IN_DOUBT = (AttemptState.UNKNOWN, AttemptState.NEEDS_HUMAN)
 def ask_again(session: Session, order_id: int, *, now: datetime | None = None) -> None:
     """Have the gateway asked now about all of an order that is in doubt.
 
+    For an order that has ended unpaid that is the charge which was given up: one may turn up late.
+
     Raises:
         OrderNotFound: there is no such order.
         NotInDoubt: there is nothing to ask.
@@ -55,7 +57,8 @@ def ask_again(session: Session, order_id: int, *, now: datetime | None = None) -
     for refund in doubtful:
         refund.due_at = at
     attempt = locked.live_attempt
-    if attempt is not None and attempt["state"] in _IN_DOUBT:
+    is_open = attempt is not None and attempt["state"] in _IN_DOUBT
+    if is_open or late_charges.find_doubtful(session, [locked.payment]):
         _write_payment(session, order_id, due_at=at, tries=0)
     elif not doubtful:
         raise NotInDoubt("order", order_id)

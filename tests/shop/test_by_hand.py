@@ -296,7 +296,7 @@ def test_a_charge_that_turns_up_after_all_is_found_by_itself_and_sold(
     assert gateway.captured() == {f"{doubtful}:1": 6000}
 
 
-def test_a_look_that_finds_nothing_is_the_last(
+def test_a_look_that_finds_nothing_is_the_last_until_a_person_asks(
     shop: Shop, gateway: FakeGateway, doubtful: int
 ) -> None:
     _settle_charge(shop, doubtful, NOT_MADE, now=SOON)
@@ -304,6 +304,13 @@ def test_a_look_that_finds_nothing_is_the_last(
     shop.settle(now=SOON + LOOK_AFTER)
 
     assert (shop.payment(doubtful).due_at, shop.payment(doubtful).tries) == (None, 0)
+    gateway.charge(_request_of(shop, doubtful))
+    later = SOON + LOOK_AFTER + timedelta(days=1)
+    transact(
+        shop.database.sessions, lambda session: by_hand.ask_again(session, doubtful, now=later)
+    )
+    shop.settle(now=later)
+    assert shop.status(doubtful) == "paid"
 
 
 def test_the_id_of_another_orders_charge_is_refused(shop: Shop, product: int, held: int) -> None:
