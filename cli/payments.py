@@ -77,9 +77,12 @@ def _finding(finding: dict[str, Any]) -> str:
         "nothing" if finding[side] is None else f"{finding[side]:.2f}"
         for side in ("ours", "theirs")
     )
-    about = finding["key"] or finding["gateway_id"] or "the whole day"
+    about = finding["key"] or finding["gateway_id"]
     proposal = f" - {finding['proposal']}" if finding["proposal"] else ""
+    if about is None:  # nothing was compared
+        return f"  {finding['kind']}: {finding['what']} of the whole day{proposal}"
+    order = "no order of ours" if finding["order_id"] is None else f"order {finding['order_id']}"
     return (
-        f"  {finding['kind']}: {finding['what']} {about} (order {finding['order_id']}), "
+        f"  {finding['kind']}: {finding['what']} {about} ({order}), "
         f"ours / theirs {amounts} {finding['currency']}{proposal}"
     )

@@ -36,13 +36,14 @@ def test_reconcile_ends_with_one_when_the_books_differ(
     stray = SandboxGateway(sandbox.gateway_url).charge(
         ChargeRequest("stray:1", "nobody", 700, "USD", "tok_visa")
     )
-    differing = payments(env, "reconcile", "--json")
+    differing, told = payments(env, "reconcile", "--json"), payments(env, "reconcile")
 
     assert isinstance(stray, Succeeded)
     assert (agreeing.returncode, json.loads(agreeing.stdout)["agrees"]) == (0, True)
     (finding,) = json.loads(differing.stdout)["findings"]
     assert (differing.returncode, finding["kind"]) == (1, "orphan_at_gateway")
     assert (finding["gateway_id"], finding["theirs"]) == (stray.id, 7.0)
+    assert "(no order of ours), ours / theirs nothing / 7.00 USD" in told.stdout
 
 
 def test_a_day_that_is_none_is_a_sentence(sqlite_url: str, payments: Call) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from beat_schedule import beat_schedule
+from docs import make_schema
 from tests.docs.pages import PAGES, anchors, blocks, code_spans, name_of, prose, rows
 from tests.support.processes import ROOT
 
 PACKAGES = ("api", "workers", "shop", "market", "accounts", "infra", "sandbox", "cli")
 SWEEP_CELLS = 4
+LONGEST_LINE = 120
 FILE_ENDINGS = ("py", "md", "yml", "toml", "txt", "in", "json", "db", "log", "svg")
 _DOTTED = re.compile(rf"(?<![\w/])(?:{'|'.join(PACKAGES)})(?:/[a-z_]+)+(?:\.[A-Za-z_]+)+")
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]+)?\)")
@@ -32,6 +34,14 @@ def test_named_code_exists(page: Path) -> None:
     named = {name for span in code_spans(page) for name in _DOTTED.findall(span)}
 
     assert sorted(name for name in named if not _exists(name)) == []
+
+
+# What is made from the code has the lines that the code gives it.
+@pytest.mark.parametrize("page", [it for it in PAGES if it != make_schema.PAGE], ids=name_of)
+def test_prose_fits_beside_a_terminal(page: Path) -> None:
+    wrapped = [line for line in prose(page).splitlines() if not line.startswith(("|", "!["))]
+
+    assert [line for line in wrapped if len(line) > LONGEST_LINE] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
