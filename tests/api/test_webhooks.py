@@ -2,8 +2,9 @@
 
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ from tests.shop.stage import Shop
 from tests.support.gateway import FakeGateway
 from tests.support.http import plain_client
 from tests.support.mariadb import MariaDB
-from tests.support.processes import eventually
+from tests.support.processes import Child, eventually
 from tests.support.sandbox import Sandbox
 from tests.support.valkey import Valkey
 
@@ -121,7 +122,7 @@ def test_what_a_webhook_claims_is_not_believed(
         pytest.param(lambda body: sign(body, "whsec_of_somebody_else"), id="wrong secret"),
         pytest.param(lambda body: sign(body, STRIPES), id="another gateway's secret"),
         pytest.param(lambda body: sign(body, NEW, at=time.time() - 302), id="5 minutes old"),
-        pytest.param(lambda body: sign(body, NEW, at=time.time() + 302), id="5 minutes ahead"),
+        pytest.param(lambda body: sign(body, NEW, at=time.time() + 360), id="6 minutes ahead"),
         pytest.param(lambda body: sign(body + b" ", NEW), id="signed for another body"),
         pytest.param(lambda _: "t=now,v1=00", id="a time in words"),
         pytest.param(lambda _: f"t={int(time.time())},v1=", id="a signature of nothing"),
@@ -280,17 +281,20 @@ def test_a_refund_in_doubt_is_looked_up_at_once(
 def test_stripes_events_name_the_order_in_their_metadata(
     front: Shopfront, gateway: FakeGateway, doubtful: int
 ) -> None:
+    stripe = Sender(front.stranger(), "stripe", STRIPES)
+    intent = {"id": "pi_1", "metadata": {"reference": str(doubtful)}}
+    body = {"type": "payment_intent.succeeded", "data": {"object": intent}}
+    stripe.send(orjson.dumps({"id": "evt_1", **body}))
+    while_anothers = due_in_doubt(front, doubtful)
     transact(
         front.database.sessions,
         lambda session: session.execute(sa.update(Payment).values(gateway="stripe")),
     )
-    intent = {"id": "pi_1", "metadata": {"reference": str(doubtful)}}
-    body = {"id": "evt_1", "type": "payment_intent.succeeded", "data": {"object": intent}}
 
-    answer = Sender(front.stranger(), "stripe", STRIPES).send(orjson.dumps(body))
+    answer = stripe.send(orjson.dumps({"id": "evt_2", **body}))
 
     assert answer.status_code == 200
-    assert due_in_doubt(front, doubtful)
+    assert (while_anothers, due_in_doubt(front, doubtful)) == (False, True)
 
 
 @pytest.mark.parametrize("name", ["paypal", "sandbox%00", "x" * 21])
@@ -339,7 +343,8 @@ def test_the_sandboxs_own_webhooks_settle_what_was_not_answered(
     sandbox.fault("gateway", "webhook_twice", times=1)
     sandbox.fault("gateway", "webhook_late", times=1, delay_s=0.5)
     order_id = shop.place_one(token="tok_hang")
-    shop.settle(now=None)
+    with paused(front.api.service.child):  # a webhook before our own commit would change nothing
+        shop.settle(now=None)
     assert shop.status(order_id) == "payment_unknown"
 
     eventually(lambda: due_in_doubt(shop, order_id))
@@ -348,6 +353,15 @@ def test_the_sandboxs_own_webhooks_settle_what_was_not_answered(
     assert shop.status(order_id) == "paid"
     assert len(sandbox.ledger().charges_of(order_id)) == 1
     assert len(shop.snapshot()[WebhookInbox.__tablename__]) == 1
+
+
+@contextmanager
+def paused(child: Child) -> Iterator[None]:
+    child.pause()
+    try:
+        yield
+    finally:
+        child.resume()
 
 
 def sign(body: bytes, secret: str, *, at: float | None = None) -> str:
