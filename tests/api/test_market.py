@@ -6,9 +6,10 @@ import pytest
 
 from tests.support.databases import CleanDatabase
 from tests.support.fleet import Fleet
-from tests.support.http import plain_client
+from tests.support.http import persistent_client, plain_client
 from tests.support.processes import Nursery, eventually
 from tests.support.sandbox import Sandbox
+from tests.support.sse import is_followed
 from tests.support.valkey import Valkey
 
 STRANGER = {"X-Forwarded-For": "203.0.113.7"}
@@ -20,11 +21,9 @@ def standing_sandbox(
 ) -> Iterator[Sandbox]:
     with nursery.group():
         sandbox = Sandbox(nursery, tmp_path_factory.mktemp("sandbox"))
-        httpx.post(
-            f"{sandbox.finnhub_url.removesuffix('/api/v1')}/admin/limits",
-            json={"per_minute": None, "per_second": None},
-            trust_env=False,
-        ).raise_for_status()
+        with plain_client(sandbox.finnhub_url.removesuffix("/api/v1")) as control:
+            no_limits = {"per_minute": None, "per_second": None}
+            control.post("/admin/limits", json=no_limits).raise_for_status()
         yield sandbox
 
 
@@ -51,7 +50,10 @@ def api(
     with nursery.group():
         fleet = Fleet(nursery, env, tmp_path_factory.mktemp("fleet"))
         fleet.worker(["market", "events"], concurrency=1)
-        with plain_client(fleet.api().url) as client:
+        url = fleet.api().url
+        eventually(lambda: is_followed(url), what="the API follows the streams")
+        # The API waits three seconds for its worker, which may have no turn for longer.
+        with persistent_client(url) as client:
             yield client
 
 
@@ -233,7 +235,7 @@ def test_with_the_provider_down_a_stored_quote_is_stale(
         ).json()
         return answer
 
-    assert eventually(lambda: ask()["stale"], what="the settled refresh is over")
+    assert eventually(lambda: ask().get("stale"), what="the settled refresh is over")
     assert ask()["source"] == "stored"
 
 
