@@ -24,7 +24,7 @@ def plain(valkey: Valkey) -> Iterator["redis.Redis"]:
 @pytest.fixture
 def client(valkey: Valkey) -> Iterator[Client]:
     """A client as our own code opens it."""
-    opened = connect(valkey.url(), timeout_s=5)
+    opened = connect(valkey.url(), timeout_s=30)
     yield opened
     opened.close()
 
@@ -40,7 +40,7 @@ def make_relay(valkey: Valkey) -> Iterator[MakeRelay]:
     clients: list[Client] = []
 
     def make(database: Database, *, retention: timedelta = timedelta(hours=24)) -> Relay:
-        clients.append(connect(valkey.url(), timeout_s=5))
+        clients.append(connect(valkey.url(), timeout_s=30))
         return Relay(database.sessions, Streams(clients[-1]), TOPICS, retention)
 
     yield make

@@ -1,5 +1,7 @@
 """Bells: one outstanding for each task, and none for ever."""
 
+import time
+
 import pytest
 import redis
 
@@ -14,9 +16,11 @@ def bells(client: Client) -> Bells:
 
 
 def test_bell_is_rung_once_until_somebody_comes(bells: Bells) -> None:
+    began = time.monotonic()
     claims = [bells.claim("payments.settle") for _ in range(1000)]
+    took_s = time.monotonic() - began
 
-    assert claims.count({"payments.settle"}) == 1
+    assert 1 <= claims.count({"payments.settle"}) <= 1 + took_s / LIFE_S
 
 
 def test_bell_rings_anew_after_somebody_came(bells: Bells) -> None:

@@ -69,7 +69,7 @@ def trusting(url: str, authority: Path) -> str:
 
 def ping_as_celery(url: str) -> None:
     with Celery("door", broker=url).connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=60)
         channel: Any = connection.channel()
         assert channel.client.ping()
 
@@ -77,7 +77,7 @@ def ping_as_celery(url: str) -> None:
 def test_our_clients_use_password_and_tls(protected: str, certificates: Certificates) -> None:
     url = trusting(protected, certificates.authority)
     client = redis.connect(url)
-    limiter = Limiter(url, connect_timeout_s=2, timeout_s=2)
+    limiter = Limiter(url, connect_timeout_s=30, timeout_s=30)
 
     redis.ping(client)
 

@@ -34,7 +34,7 @@ def test_server_that_does_not_answer_is_down_in_time(valkey: Valkey) -> None:
         ping(client)
 
     valkey.thaw()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_command_whose_answer_is_lost_is_not_sent_again(

@@ -159,7 +159,7 @@ class Mirror(RuleBasedStateMachine):
 
     @rule(most=st.sampled_from((1_000_000, 3)))
     def trim(self, most: int) -> None:
-        retention.trim(replace(self._kept, most=most), budget_s=10)
+        retention.trim(replace(self._kept, most=most), budget_s=600)
         if most == 3:  # whatever the cap took may be gone from the streams
             for topic in TOPICS:
                 self._allow_cut(topic)
@@ -169,7 +169,7 @@ class Mirror(RuleBasedStateMachine):
     @precondition(lambda self: not self._open)
     @rule()
     def prune(self) -> None:
-        retention.prune(self._kept, budget_s=10)
+        retention.prune(self._kept, budget_s=600)
 
     @rule(topic=st.sampled_from(TOPICS), count=st.integers(1, 4))
     def follow(self, topic: str, count: int) -> None:
