@@ -142,28 +142,11 @@ def _end(
 ) -> None:
     if not order_ids:
         return
-    session.execute(
-        sa.update(Attempt)
-        .where(Attempt.live_order.in_(order_ids))
-        .values(state=AttemptState.FAILED, reason=reason, updated_at=at)
-        .execution_options(synchronize_session=False)
-    )
-    mine = Payment.order_id.in_(order_ids)
-    session.execute(
-        sa.update(Payment)
-        .where(mine)
-        .values(
-            state=PaymentState.SETTLED,
-            due_at=None,
-            lease_token=None,
-            lease_until=None,
-            version=Payment.version + 1,
-            updated_at=at,
-        )
-        .execution_options(synchronize_session=False)
-    )
+    payments.mark_attempts(session, order_ids, at=at, state=AttemptState.FAILED, reason=reason)
+    mine = sa.select(Payment.id).where(Payment.order_id.in_(order_ids))
+    payment_ids = session.scalars(mine.order_by(Payment.id)).all()
+    payments.close(session, payment_ids, at=at, state=PaymentState.SETTLED)
     stock.release(session, order_ids=order_ids)
-    payment_ids = session.scalars(sa.select(Payment.id).where(mine)).all()
     changes = [
         *orders.advance(session, order_ids, status=status, at=at),
         *payments.changes(session, payment_ids, kind="payment.failed"),

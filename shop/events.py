@@ -13,7 +13,7 @@ KINDS: tuple[Kind, ...] = (
         "order.placed": "An order was accepted, its stock is held.",
         "order.paid": "The money has been taken.",
         "order.completed": "The goods have left.",
-        "order.payment_failed": "The card was declined; the stock is free again.",
+        "order.payment_failed": "Declined, or never charged; the stock is free again.",
         "order.payment_unknown": "Nobody knows yet whether the money was taken.",
         "order.updated": "Items or refunded amount have changed.",
         "order.expired": "Never paid, and no longer held.",

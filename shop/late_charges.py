@@ -98,7 +98,13 @@ def _sell_again(
     movement = Movement(key, order_id, payment["gateway"], amount, currency)
     ledger.record(session, [movement], at=at)
     held = stock.hold_again(session, order_id=order_id)
-    _settle_payment(session, payment["id"], fulfil_at=fulfil_at if held else None, at=at)
+    payments.close(
+        session,
+        [payment["id"]],
+        at=at,
+        state=PaymentState.SETTLED,
+        fulfil_at=fulfil_at if held else None,
+    )
     if not held:
         refunds.begin(session, [order_id], reason="paid after its stock was gone", at=at)
     status = OrderStatus.PAID if held else OrderStatus.REFUNDING
@@ -106,23 +112,3 @@ def _sell_again(
         *orders.advance(session, [order_id], status=status, at=at),
         *payments.changes(session, [payment["id"]], kind="payment.succeeded"),
     ]
-
-
-def _settle_payment(
-    session: Session, payment_id: int, *, fulfil_at: datetime | None, at: datetime
-) -> None:
-    session.execute(
-        sa.update(Payment)
-        .where(Payment.id == payment_id)
-        .values(
-            state=PaymentState.SETTLED,
-            due_at=None,
-            fulfil_at=fulfil_at,
-            lease_token=None,
-            lease_until=None,
-            tries=0,
-            version=Payment.version + 1,
-            updated_at=at,
-        )
-        .execution_options(synchronize_session=False)
-    )

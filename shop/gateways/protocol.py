@@ -58,7 +58,7 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """For certain not executed (refused connection, 401, 429): send the same again later."""
+    """For certain not executed (refused connection, 401, 403, 429): send the same again later."""
 
     reason: str
 
