@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Header, Path, Request
 from fastapi.security import OAuth2PasswordBearer
 from pydantic import BeforeValidator
 
@@ -245,6 +245,18 @@ RowId = Annotated[
     Path(ge=1, le=_MAX_ID, description="The `id`, as lists and earlier answers give it."),
 ]
 """The id of a row in a path."""
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern="^[\x21-\x7e]+$",
+        description="The same key again does nothing twice: it gives what the first one did.",
+    ),
+]
+"""What tells a request that is sent again from one that wants the same once more."""
 
 
 async def _current_caller(caller: OptionalCaller) -> Caller:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 
 import orjson
-from fastapi import APIRouter, Header, Query, Request, Response, status
+from fastapi import APIRouter, Query, Request, Response, status
 from pydantic import BaseModel, Field, model_validator
 
 from accounts import users
@@ -14,7 +14,7 @@ from accounts.callers import Caller
 from accounts.users import UserNotFound
 from api.amounts import MinorAmount, ProductId, Quantity
 from api.bodies import Body
-from api.deps import CurrentCaller, Reads, RowId, Visitor, kept_by, sessions_of
+from api.deps import CurrentCaller, IdempotencyKey, Reads, RowId, Visitor, kept_by, sessions_of
 from api.errors import problems
 from api.known_first import KnownFirst
 from api.paging import Paging
@@ -35,15 +35,6 @@ _placing = APIRouter(prefix="/orders", tags=["orders"], route_class=KnownFirst)
 MOST_LINES = 100
 # Who settles a new order tells of it too; until then, and without a worker for payments, so often.
 _TELL_EVERY_S = 0.1
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=255,
-        pattern="^[\x21-\x7e]+$",
-        description="The same key again gives the first order as it is now.",
-    ),
-]
 
 
 class NotYourself(Forbidden):

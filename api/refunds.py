@@ -8,10 +8,10 @@ from pydantic import BaseModel, Field, model_validator
 
 from api.amounts import MinorAmount
 from api.bodies import Body
-from api.deps import CurrentCaller, Operator, Reads, RowId, Sessions
+from api.deps import CurrentCaller, IdempotencyKey, Operator, Reads, RowId, Sessions
 from api.doubt import settled_first
 from api.errors import problems
-from api.orders import MOST_LINES, IdempotencyKey, Item, add_up
+from api.orders import MOST_LINES, Item, add_up
 from shop import locks, orders, refund_requests
 from shop.refund_requests import RefundRequest
 from shop.refunds import RefundState

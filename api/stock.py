@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, status
+from fastapi import APIRouter, status
 from pydantic import AfterValidator, BaseModel, Field
 
 from api.bodies import Body, Text
-from api.deps import AppSettings, Operator, Reads, RowId, Sessions
+from api.deps import AppSettings, IdempotencyKey, Operator, Reads, RowId, Sessions
 from api.errors import problems
 from api.paging import BadCursor, Paging
 from shop import movements, stock
@@ -17,16 +17,6 @@ from workers.bells import ring
 from workers.events import publish
 
 router = APIRouter(prefix="/products", tags=["products"])
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=255,
-        pattern="^[\x21-\x7e]+$",
-        description="The same key again gives the first movement.",
-    ),
-]
 
 
 def _not_nothing(change: int) -> int:
