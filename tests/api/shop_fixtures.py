@@ -41,7 +41,7 @@ def fragile_valkey(valkey: Valkey, customer: Visitor) -> Iterator[Valkey]:
 
     yield valkey
     valkey.revive()
-    eventually(rings)
+    eventually(rings, 60)
 
 
 @pytest.fixture

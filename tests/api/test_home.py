@@ -6,9 +6,10 @@ import httpx
 from api import VERSION
 from tests.api.conftest import Api
 from tests.support.processes import ROOT
+from tests.support.valkey import Valkey
 
 
-def test_front_page_says_what_runs_and_where_to_go(open_api: Api) -> None:
+def test_front_page_says_what_runs_and_where_to_go(open_api: Api, valkey: Valkey) -> None:
     with open_api.client() as client:
         told = client.get("/").json()
 

@@ -89,10 +89,13 @@ def test_a_placed_order_wakes_the_workers_once(
     product = front.sell()
     hush(operator, valkey)
 
-    for _ in range(3):
+    def order() -> None:
         customer.http.post("/orders/", json={"id": product})
 
-    assert (messages(valkey, "payments"), messages(valkey, "events")) == (1, 1)
+    for _ in range(3):
+        order()
+
+    assert [messages(valkey, queue, again=order) for queue in ("payments", "events")] == [1, 1]
 
 
 def test_the_same_key_gives_the_same_answer(front: Shopfront, customer: Visitor) -> None:

@@ -44,9 +44,12 @@ def test_a_new_product_starts_with_the_default_stock(operator: Visitor) -> None:
 
 
 def test_a_new_product_wakes_the_relay(operator: Visitor, valkey: Valkey) -> None:
-    operator.http.post("/products/", json=LAMP)
+    def add() -> None:
+        operator.http.post("/products/", json=LAMP)
 
-    assert messages(valkey, "events")
+    add()
+
+    assert messages(valkey, "events", again=add)
 
 
 def test_every_character_is_kept(operator: Visitor) -> None:
@@ -326,7 +329,7 @@ def test_a_wished_for_sync_is_stored_and_rung(
     wish = answer.json()
     assert (answer.status_code, wish["status"]) == (202, "requested")
     assert front.wishes() == {wish["id"]: "requested"}
-    assert messages(valkey, "products")
+    assert messages(valkey, "products", again=lambda: operator.http.post("/products/sync"))
 
 
 def test_a_sync_that_has_not_ended_has_no_report(operator: Visitor) -> None:

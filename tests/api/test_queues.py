@@ -19,7 +19,7 @@ def test_queue_shows_what_waits_who_consumes_it_and_what_is_due(
 ) -> None:
     product = front.sell()
     customer.http.post("/orders/", json={"id": product, "quantity": 1})
-    messages(valkey, "payments")
+    messages(valkey, "payments", again=lambda: customer.http.post("/payments/start"))
     client = connect(valkey.url())
     Signs(client, CANARIES).leave("payments", worker="one@here")
     Signs(client, WORKERS).leave("one@here", queues=["payments", "events"])

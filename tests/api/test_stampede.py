@@ -13,7 +13,7 @@ import pytest
 from tests.api.shopfront import Shopfront, Visitor
 from tests.shop.stage import Level
 from tests.support.fleet import Fleet
-from tests.support.http import plain_client
+from tests.support.http import persistent_client
 
 pytest_plugins = ("tests.api.shop_fixtures",)
 
@@ -52,7 +52,7 @@ def _order_at_once(
 
     def buy(address: str) -> Counter[tuple[int, str]]:
         seen: Counter[tuple[int, str]] = Counter()
-        with plain_client(address) as client:
+        with persistent_client(address) as client:
             client.headers["Authorization"] = customer.http.headers["Authorization"]
             while next(tickets) < wanted:
                 answer = client.post("/orders/", json={"id": product, "quantity": 1})
