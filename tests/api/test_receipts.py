@@ -1,10 +1,11 @@
 """The example service as processes: killed, flushed, and nothing printed twice."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import pytest
+import redis
 import sqlalchemy as sa
 from pydantic import SecretStr
 from typer.testing import CliRunner
@@ -22,6 +23,7 @@ from infra.settings import Settings
 from tests.api.conftest import register
 from tests.api.event_stage import OWN_DB, Stage
 from tests.support.forks import Forks
+from tests.support.http import plain_client
 from tests.support.outbox import record
 from tests.support.processes import PYTHON, Child, Nursery, eventually, free_port
 from tests.support.valkey import Valkey
@@ -84,6 +86,12 @@ class Shop:
             "receipts", [PYTHON, "-m", "examples.receipts.receipts"], env=env
         )
 
+    def printers(self) -> int:
+        """Count those who have joined the group since Redis last forgot it."""
+        with self.valkey.client(OWN_DB) as client, suppress(redis.ResponseError):
+            return len(client.xinfo_consumers("events:orders", receipts.GROUP))
+        return 0
+
     def printed(self) -> list[int]:
         try:
             with self.database.reads() as session:
@@ -104,7 +112,7 @@ def shop(
 def test_each_receipt_is_printed_once_whatever_is_killed_or_flushed(shop: Shop) -> None:
     shop.complete(1, ORDERS // 3)
     first, second = shop.printer(), shop.printer()
-    eventually(lambda: len(shop.printed()) >= 5, 40, what="printers at work")
+    eventually(lambda: len(shop.printed()) >= 5, 60, what="printers at work")
     first.kill()
     shop.complete(ORDERS // 3 + 1, 2 * ORDERS // 3)
     with shop.valkey.client(OWN_DB) as client:
@@ -113,6 +121,7 @@ def test_each_receipt_is_printed_once_whatever_is_killed_or_flushed(shop: Shop) 
     shop.complete(2 * ORDERS // 3 + 1, ORDERS)
 
     eventually(lambda: len(shop.printed()) >= ORDERS, 60, what="all receipts")
+    eventually(lambda: shop.printers() >= 2, 60, what="the third at work too")
     codes = [printer.stop() for printer in (second, third)]
 
     assert sorted(shop.printed()) == list(range(1, ORDERS + 1))
@@ -145,7 +154,8 @@ def test_command_line_consumes_and_looks_after_dead_letters(
     )
     assert replayed.wait() == 0
     consumer.wait_until(lambda: handled.read_text().count("\n") == 4)
-    told = httpx.get(f"http://127.0.0.1:{metrics}/metrics", trust_env=False).text
+    with plain_client(f"http://127.0.0.1:{metrics}") as client:
+        told = client.get("/metrics").text
 
     assert consumer.stop() == 0
     assert "g  orders 99  orders/9 v1  failed  5 tries  no ink" in listed.log()
