@@ -41,13 +41,15 @@ class Stage:
         return f"http://127.0.0.1:{self.ports[service]}"
 
     def kill_and_start_again(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-        self.process = self._start()
+        self.end()
+        self.start_again()
 
     def end(self) -> None:
         self.process.kill()
         self.process.communicate()
+
+    def start_again(self) -> None:
+        self.process = self._start()
 
     def terminate(self, *, timeout_s: float) -> str:
         self.process.send_signal(signal.SIGTERM)
@@ -63,7 +65,7 @@ class Stage:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        eventually(lambda: process.poll() is not None or all(map(self._answers, SERVICES)))
+        eventually(lambda: process.poll() is not None or all(map(self._answers, SERVICES)), 60)
         assert process.poll() is None, process.communicate()[0]
         return process
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.support.processes import eventually
+
 if TYPE_CHECKING:
     from tests.sandbox.conftest import Arming
 
@@ -129,6 +131,7 @@ def test_hang_never_answers(service: httpx.Client, arm: "Arming", plain_call: st
     with pytest.raises(httpx.ReadTimeout):
         service.get(plain_call, timeout=0.2)
 
+    eventually(lambda: service.get("/admin/faults").json()["struck"] == {"hang": 1})
     assert service.get(plain_call).status_code == 200
 
 

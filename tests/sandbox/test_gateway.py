@@ -109,7 +109,7 @@ async def test_fifty_identical_requests_at_once_charge_once(stage: "Stage") -> N
     body = {"reference": reference, "amount": 100, "currency": "USD"}
     headers = {"authorization": "Bearer test", "idempotency-key": f"{reference}:1"}
     async with httpx.AsyncClient(
-        base_url=stage.url("gateway"), headers=headers, trust_env=False
+        base_url=stage.url("gateway"), headers=headers, trust_env=False, timeout=60
     ) as client:
         answers = await asyncio.gather(*(client.post("/v1/charges", json=body) for _ in range(50)))
         found = (await client.get("/v1/charges", params={"reference": reference})).json()["data"]
@@ -125,7 +125,7 @@ async def test_key_is_in_use_while_its_charge_is_slow(stage: "Stage") -> None:
     body = {"reference": "slow", "amount": 100, "currency": "USD", "token": "tok_slow"}
     headers = {"authorization": "Bearer test", "idempotency-key": "slow:1"}
     async with httpx.AsyncClient(
-        base_url=stage.url("gateway"), headers=headers, trust_env=False
+        base_url=stage.url("gateway"), headers=headers, trust_env=False, timeout=60
     ) as client:
         answers = await asyncio.gather(*(client.post("/v1/charges", json=body) for _ in range(2)))
 
@@ -143,7 +143,7 @@ async def test_two_hundred_connections_are_served_at_once(stage: "Stage") -> Non
         headers={"authorization": "Bearer test"},
         trust_env=False,
         limits=limits,
-        timeout=15,
+        timeout=60,
     ) as client:
         answers = await asyncio.gather(
             *(

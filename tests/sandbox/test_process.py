@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import httpx
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
     from tests.sandbox.conftest import Arming, Stage
 
 AUTHORIZED = {"authorization": "Bearer test"}
+PATIENT_S = 60.0
 
 
-def charge_until_refused(url: str, answered: list[str]) -> None:
-    with httpx.Client(base_url=url, headers=AUTHORIZED, trust_env=False) as client:
-        while True:
+def charge_until_refused(url: str, answered: list[str], over: Event) -> None:
+    with httpx.Client(
+        base_url=url, headers=AUTHORIZED, trust_env=False, timeout=PATIENT_S
+    ) as client:
+        while not over.is_set():
             reference = secrets.token_hex(8)
             body = {"reference": reference, "amount": 100, "currency": "USD"}
             try:
@@ -35,13 +39,19 @@ def charge_until_refused(url: str, answered: list[str]) -> None:
 
 def test_killed_under_load_it_remembers_every_charge_it_answered(own_stage: "Stage") -> None:
     answered: list[str] = []
+    over = Event()
+    url = own_stage.url("gateway")
     with ThreadPoolExecutor(4) as pool:
         for _ in range(4):
-            pool.submit(charge_until_refused, own_stage.url("gateway"), answered)
-        eventually(lambda: len(answered) >= 100)
-        own_stage.kill_and_start_again()
+            pool.submit(charge_until_refused, url, answered, over)
+        try:
+            eventually(lambda: len(answered) >= 100, 60)
+            own_stage.end()
+        finally:
+            over.set()
+    own_stage.start_again()
 
-    ledger = httpx.get(f"{own_stage.url('gateway')}/admin/ledger", trust_env=False).json()
+    ledger = httpx.get(f"{url}/admin/ledger", trust_env=False, timeout=PATIENT_S).json()
     assert set(answered) <= {it["id"] for it in ledger["charges"]}
 
 
@@ -52,6 +62,7 @@ def test_restarted_it_still_knows_its_keys(own_stage: "Stage") -> None:
             json={"reference": "1", "amount": 100, "currency": "USD"},
             headers={**AUTHORIZED, "idempotency-key": "1:1"},
             trust_env=False,
+            timeout=PATIENT_S,
         )
 
     first = send()
@@ -64,7 +75,7 @@ def test_restarted_it_still_knows_its_keys(own_stage: "Stage") -> None:
 
 
 def test_ends_soon_with_requests_and_websockets_open(own_stage: "Stage", arm: "Arming") -> None:
-    client = httpx.Client(base_url=own_stage.url("feed"), trust_env=False)
+    client = httpx.Client(base_url=own_stage.url("feed"), trust_env=False, timeout=PATIENT_S)
     arm(client, "hang")
     hanging = socket.create_connection(("127.0.0.1", own_stage.ports["feed"]))
     hanging.sendall(b"GET /products HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -89,7 +100,7 @@ def test_taken_port_is_named_in_one_sentence(stage: "Stage", tmp_path: Path) -> 
         capture_output=True,
         text=True,
         check=False,
-        timeout=10,
+        timeout=PATIENT_S,
     )
 
     assert ended.returncode == 1

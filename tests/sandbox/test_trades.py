@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from tests.sandbox.conftest import Arming, Stage
 
 Opening = Callable[[], AbstractContextManager[ClientConnection]]
+PATIENT_S = 60.0
 
 
 @pytest.fixture
 def open_tape(stage: "Stage") -> Opening:
     url = f"ws://127.0.0.1:{stage.ports['finnhub']}/?token={secrets.token_hex(8)}"
-    return lambda: connect(url, proxy=None)
+    return lambda: connect(url, proxy=None, open_timeout=PATIENT_S)
 
 
 @pytest.fixture
@@ -35,22 +36,23 @@ def say(tape: ClientConnection, **message: object) -> None:
 
 
 def next_of(tape: ClientConnection, kind: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENT_S
     while time.monotonic() < deadline:
-        message: dict[str, Any] = json.loads(tape.recv(timeout=5))
+        message: dict[str, Any] = json.loads(tape.recv(timeout=PATIENT_S))
         if message["type"] == kind:
             return message
     raise AssertionError(f"no {kind} came")
 
 
 def test_subscriber_sees_trades_of_its_symbols(tape: ClientConnection) -> None:
+    began_s = time.time()
     say(tape, type="subscribe", symbol="AAPL")
     say(tape, type="subscribe", symbol="BINANCE:BTCUSDT")
 
     trades = [trade for _ in range(6) for trade in next_of(tape, "trade")["data"]]
 
     assert {trade["s"] for trade in trades} == {"AAPL", "BINANCE:BTCUSDT"}
-    assert all(abs(trade["t"] / 1000 - time.time()) < 10 for trade in trades)
+    assert all(began_s - 1 <= trade["t"] / 1000 <= time.time() for trade in trades)
     assert all(trade["p"] > 0 and trade["v"] >= 0 for trade in trades)
 
 
@@ -74,9 +76,11 @@ def test_unsubscribed_symbol_trades_no_more(tape: ClientConnection) -> None:
     say(tape, type="unsubscribe", symbol="AAPL")
     say(tape, type="subscribe", symbol="NOPE")
     next_of(tape, "error")
+    say(tape, type="subscribe", symbol="MSFT")
 
-    with pytest.raises(TimeoutError):
-        tape.recv(timeout=0.7)
+    trades = [trade for _ in range(3) for trade in next_of(tape, "trade")["data"]]
+
+    assert {trade["s"] for trade in trades} == {"MSFT"}
 
 
 @pytest.mark.parametrize(
@@ -130,7 +134,7 @@ def test_closed_exchange_trades_no_stocks(tape: ClientConnection, finnhub: httpx
 def test_connection_without_a_key_is_refused(stage: "Stage", path: str, status: int) -> None:
     url = f"ws://127.0.0.1:{stage.ports['finnhub']}{path}"
 
-    with pytest.raises(InvalidStatus) as refused, connect(url, proxy=None):
+    with pytest.raises(InvalidStatus) as refused, connect(url, proxy=None, open_timeout=PATIENT_S):
         pass
 
     assert refused.value.response.status_code == status
