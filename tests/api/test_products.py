@@ -12,6 +12,21 @@ from tests.support.valkey import Valkey
 pytest_plugins = ("tests.api.shop_fixtures",)
 
 LAMP = {"name": "Oak Desk Lamp", "price": 74.5}
+JSON = {"Content-Type": "application/json"}
+# What nobody can have meant, whatever it was sent to.
+BODIES = {
+    b"": (422, "invalid"),
+    b"null": (422, "invalid"),
+    b"[]": (422, "invalid"),
+    b'{"price": 1': (400, "malformed_json"),
+    b'{"price": 1, "price": 2}': (400, "malformed_json"),
+    b'{"price": NaN}': (400, "malformed_json"),
+    b'{"price": 1e999}': (400, "malformed_json"),
+    b'{"price": ' + b"[" * 10_000 + b"]" * 10_000 + b"}": (400, "malformed_json"),
+    b'{"name": "a\\u0000"}': (400, "malformed_json"),
+    b'{"name": "\\ud800"}': (400, "malformed_json"),
+    b" " * 10_000_000: (413, "body_too_large"),
+}
 
 
 def test_everybody_sees_what_is_on_sale(front: Shopfront) -> None:
@@ -224,6 +239,30 @@ def test_a_field_without_sense_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/products/"),
+        ("PUT", "/products/{id}"),
+        ("PATCH", "/products/{id}"),
+        ("POST", "/products/{id}/stock"),
+        ("POST", "/orders/1/refunds"),
+    ],
+)
+def test_a_body_without_sense_is_refused(
+    front: Shopfront, operator: Visitor, method: str, path: str
+) -> None:
+    path = path.format(id=front.sell())
+    before = front.snapshot()
+
+    answers = {
+        body: operator.http.request(method, path, content=body, headers=JSON) for body in BODIES
+    }
+
+    assert {body: problem_of(answer) for body, answer in answers.items()} == BODIES
+    assert front.snapshot() == before
+
+
+@pytest.mark.parametrize(
     "body",
     [{}, {"name": "Lamp"}, {"price": 1}, {"name": None, "price": 1}, {**LAMP, "price": None}],
 )
@@ -286,6 +325,7 @@ def test_a_list_is_read_by_category(front: Shopfront, operator: Visitor) -> None
     ("query", "code"),
     [
         ("limit=0", "invalid"),
+        ("limit=-1", "invalid"),
         ("limit=1000000000", "invalid"),
         ("cursor=garbage", "bad_cursor"),
         ("q=", "invalid"),

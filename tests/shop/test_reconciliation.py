@@ -97,6 +97,21 @@ def test_a_refund_given_up_and_made_is_an_orphan(shop: Shop, gateway: FakeGatewa
     assert (finding["key"], finding["order_id"]) == (refund.key, order_id)
 
 
+@pytest.mark.parametrize(("made_minor", "kind"), [(500, "unsettled"), (400, "amount_differs")])
+def test_a_refund_that_is_still_in_doubt_is_told(
+    shop: Shop, gateway: FakeGateway, made_minor: int, kind: str
+) -> None:
+    order_id = shop.paid({shop.sell(): 1})
+    shop.ask_refund(order_id, 500)
+    refund = shop.refund(order_id)
+    gateway.refund(RefundRequest(refund.key, refund.charge_id, made_minor, "USD"))
+
+    (finding,) = _compare(shop)["findings"]
+
+    assert (finding["kind"], finding["key"]) == (kind, refund.key)
+    assert (finding["ours"], finding["theirs"]) == (5.0, made_minor / 100)
+
+
 def test_a_charge_booked_under_another_id_is_found_on_both_sides(shop: Shop) -> None:
     order_id = shop.paid({shop.sell(): 1})
     transact(

@@ -92,13 +92,14 @@ def test_a_refund_that_failed_can_be_asked_for_again(
     shop: Shop, gateway: FakeGateway, delivered: int
 ) -> None:
     gateway.answer_next(Declined("refund_refused"))
-    shop.ask_refund(delivered)
+    shop.ask_refund(delivered, restock=True)
     shop.give_back()
     failed, told = shop.status(delivered), shop.told(f"orders/{delivered}")[-1]
 
-    shop.ask_refund(delivered)
+    again = shop.ask_refund(delivered, restock=True)
     shop.give_back()
 
+    assert sum(item["quantity"] for item in again["restock"]) == 3
     assert (failed, told.type, told.data["status"]) == ("completed", "order.updated", "completed")
     assert shop.status(delivered) == "refunded"
     assert gateway.given_back() == {f"refund:{delivered}:1:2": 18000}
