@@ -34,7 +34,7 @@ T = TypeVar("T")
 # By when an answer must be there to be of use: a person waits three seconds.
 ANSWER_BY_S = {Lane.INTERACTIVE: 2.8, Lane.SCHEDULED: 5.0, Lane.BACKFILL: 5.0}
 # What has not been sent so long before need not be sent.
-_ON_THE_WAY_S = 0.8
+ON_THE_WAY_S = 0.8
 # A dead server answers a hundred tries no better than two, and each spends the budget.
 _TRIES = 2
 _RETRY_WAIT = wait_random_exponential(multiplier=0.2, max=0.5)
@@ -42,14 +42,16 @@ _KEY_REFUSED_S = 60
 
 
 class Calls:
-    """The calls that one want may cause, beginning now."""
+    """The calls that one want may cause, beginning now; an answer may take `on_the_way_s`."""
 
-    def __init__(self, budget: CallBudget, plan: Plan, *, lane: Lane) -> None:
+    def __init__(
+        self, budget: CallBudget, plan: Plan, *, lane: Lane, on_the_way_s: float = ON_THE_WAY_S
+    ) -> None:
         self.lane = lane
         self._budget = budget
         self._plan = plan
-        self._answer_by = time.monotonic() + ANSWER_BY_S[lane]
-        self._send_by = self._answer_by - _ON_THE_WAY_S
+        self._send_by = time.monotonic() + ANSWER_BY_S[lane] - ON_THE_WAY_S
+        self._answer_by = self._send_by + on_the_way_s
 
     def make(self, errand: Errand, call: Callable[[float], T]) -> T:
         """Make one call as soon as the budget allows; `call` is told the seconds it may take.

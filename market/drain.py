@@ -134,7 +134,8 @@ def _serve_alone(desk: Desk, text: str, lane: Lane) -> _Became:
 
 def _settle(desk: Desk, text: str, lane: Lane) -> _Became:
     try:
-        saved = _refresh(desk, parse_want(text), Calls(desk.budget, desk.plan, lane=lane))
+        calls = Calls(desk.budget, desk.plan, lane=lane, on_the_way_s=desk.on_the_way_s)
+        saved = _refresh(desk, parse_want(text), calls)
     except RedisDown:
         raise
     except AppError as error:
@@ -147,7 +148,7 @@ def _settle(desk: Desk, text: str, lane: Lane) -> _Became:
         log.exception("want_failed", want=text)
         desk.wanted.post(text, outcomes.describe(AppError("internal")), life_s=freshness.FAILED_S)
         return _Became.UNCHANGED
-    desk.wanted.post(text, {"code": outcomes.OK}, life_s=freshness.SETTLED_S)
+    desk.wanted.post(text, {"code": outcomes.OK}, life_s=desk.settled_s)
     return _Became.CHANGED if saved.changed else _Became.UNCHANGED
 
 

@@ -41,14 +41,21 @@ class Market:
     """What one process needs to answer questions about the market."""
 
     def __init__(
-        self, *, asking: Asking, reads: Sessions, find_wait_s: Callable[[], float]
+        self,
+        *,
+        asking: Asking,
+        reads: Sessions,
+        find_wait_s: Callable[[], float],
+        asker_waits_s: float = freshness.ASKER_WAITS_S,
     ) -> None:
         """Take what it works with; `find_wait_s` tells how long the budget allows no call."""
         self.hours = Hours()
         self.board = QuoteBoard(self.hours)
         self.asking = asking
         self._reads = reads
-        self._reading = Reading(asking=asking, reads=reads, find_wait_s=find_wait_s)
+        self._reading = Reading(
+            asking=asking, reads=reads, find_wait_s=find_wait_s, asker_waits_s=asker_waits_s
+        )
         self._notes: set[asyncio.Task[None]] = set()
 
     def find_quote(self, symbol: str, *, max_age_s: float | None = None) -> Ready | None:

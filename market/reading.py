@@ -80,9 +80,15 @@ class Reading:
     """Answers questions for one process; the same question at the same time is worked on once."""
 
     def __init__(
-        self, *, asking: Asking, reads: Sessions, find_wait_s: Callable[[], float]
+        self,
+        *,
+        asking: Asking,
+        reads: Sessions,
+        find_wait_s: Callable[[], float],
+        asker_waits_s: float,
     ) -> None:
         """Take what it works with; `find_wait_s` tells how long the budget allows no call."""
+        self._asker_waits_s = asker_waits_s
         self._asking = asking
         self._reads = reads
         self._find_wait_s = find_wait_s
@@ -148,7 +154,7 @@ class Reading:
     async def _refresh(self, question: Question) -> Found:
         want = question.want
         outcome = await self._asks.join(
-            want.text, lambda: self._asking.ask(want.text, timeout_s=freshness.ASKER_WAITS_S)
+            want.text, lambda: self._asking.ask(want.text, timeout_s=self._asker_waits_s)
         )
         if outcome is None:
             outcome = await self._explain_delay()

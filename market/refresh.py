@@ -16,7 +16,7 @@ from infra.db import Sessions, transact
 from infra.sharing.budget import CallBudget
 from infra.sharing.wanted import Wanted
 from market import aggregates, companies, freshness, news, quotes
-from market.calls import Calls
+from market.calls import ON_THE_WAY_S, Calls
 from market.documents import Document, parse_instant
 from market.entitlements import Errand, Plan
 from market.finnhub import Finnhub
@@ -30,7 +30,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Desk:
-    """What a refresh works with; `source` says what the provider's figures are to be called."""
+    """What a refresh works with; `source` says what the provider's figures are to be called.
+
+    An answer may be `on_the_way_s`; for `settled_s` after it nothing is asked a second time.
+    """
 
     sessions: Sessions
     finnhub: Finnhub
@@ -39,6 +42,8 @@ class Desk:
     wanted: Wanted
     cache: Cache
     source: str
+    on_the_way_s: float = ON_THE_WAY_S
+    settled_s: int = freshness.SETTLED_S
 
 
 def refresh_quote(desk: Desk, calls: Calls, symbol: str) -> Saved:

@@ -18,6 +18,9 @@ from tests.support.processes import Nursery
 from tests.support.sandbox import Sandbox
 from tests.support.valkey import Valkey
 
+# The stand-in is another process, which a loaded machine may keep waiting for seconds.
+PATIENT_S = 60
+
 
 @pytest.fixture(autouse=True)
 def _writers_keep_the_contract() -> Iterator[None]:
@@ -63,7 +66,7 @@ def switch(sandbox: Sandbox) -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def _standing_finnhub(_standing_sandbox: Sandbox, key: str) -> Iterator[Finnhub]:
-    finnhub = Finnhub(_standing_sandbox.finnhub_url, key=key)
+    finnhub = Finnhub(_standing_sandbox.finnhub_url, key=key, deadline_s=PATIENT_S)
     yield finnhub
     finnhub.close()
 
@@ -76,7 +79,10 @@ def finnhub(sandbox: Sandbox, _standing_finnhub: Finnhub) -> Finnhub:
 
 @pytest.fixture
 def make_desk(finnhub: Finnhub, valkey: Valkey) -> Callable[..., Desk]:
-    """Builds desks over any database; the budget is wide unless told otherwise."""
+    """Builds desks over any database; the budget is wide unless told otherwise.
+
+    They wait for answers, and what is settled stays so, for as long as a test may take.
+    """
 
     def make(database: Database, *, per_minute: int = 60_000, per_second: int = 1000) -> Desk:
         client = redis.connect(valkey.url(2))
@@ -88,6 +94,8 @@ def make_desk(finnhub: Finnhub, valkey: Valkey) -> Callable[..., Desk]:
             wanted=Wanted(client, name="market"),
             cache=Cache(client),
             source="simulated",
+            on_the_way_s=PATIENT_S,
+            settled_s=10 * PATIENT_S,
         )
 
     return make

@@ -22,6 +22,7 @@ from market.upstream import (
     UnknownSymbol,
     UpstreamFailed,
 )
+from tests.market.conftest import PATIENT_S
 from tests.support.processes import free_port
 from tests.support.sandbox import Sandbox
 
@@ -137,20 +138,27 @@ def redirecting() -> Iterator[str]:
 
 def test_a_redirect_is_not_followed(redirecting: str, key: str) -> None:
     with pytest.raises(BadAnswer):
-        Finnhub(redirecting, key=key).quote("AAPL")
+        Finnhub(redirecting, key=key, deadline_s=PATIENT_S).quote("AAPL")
 
     assert _Redirecting.asked == ["/quote?symbol=AAPL"]
 
 
-@pytest.mark.parametrize("fault", ["http_500", "http_429", "no_access", "garbage", "html", "hang"])
+@pytest.mark.parametrize(
+    ("fault", "deadline_s"),
+    [
+        *((fault, PATIENT_S) for fault in ("http_500", "http_429", "no_access", "garbage", "html")),
+        ("hang", 0.3),
+    ],
+)
 def test_the_key_is_in_no_text(
-    finnhub: Finnhub,
     sandbox: Sandbox,
     fault: str,
+    deadline_s: float,
     key: str,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
+    finnhub = Finnhub(sandbox.finnhub_url, key=key, deadline_s=deadline_s)
     sandbox.fault("finnhub", fault, times=1)
     caplog.set_level(logging.DEBUG)
     shown = io.StringIO()

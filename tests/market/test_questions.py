@@ -22,6 +22,7 @@ from market.questions import Market
 from market.reading import MarketTimedOut, TooManyNewSymbols
 from market.refresh import Desk
 from market.upstream import UnknownSymbol, UpstreamFailed
+from tests.market.conftest import PATIENT_S
 from tests.support.processes import eventually
 from tests.support.sandbox import Sandbox
 from tests.support.valkey import Valkey
@@ -38,15 +39,23 @@ async def make_market(
     opened = AsyncExitStack()
 
     async def make(
-        ring: Callable[[], object] = lambda: drain(desk), *, budget_waits_s: float = 0.0
+        ring: Callable[[], object] = lambda: drain(desk),
+        *,
+        budget_waits_s: float = 0.0,
+        asker_waits_s: float = PATIENT_S,
     ) -> Market:
-        client = redis.connect_async(valkey.url(2), timeout_s=1)
+        client = redis.connect_async(valkey.url(2))
         before = list_ears(valkey)  # those of tests before may not be gone yet
         asking = Asking(client, name="market", ring=lambda: void(ring()))
         opened.push_async_callback(client.aclose)
         await opened.enter_async_context(beside(asking.listen()))
         await asyncio.to_thread(eventually, lambda: list_ears(valkey) - before)
-        return Market(asking=asking, reads=database.reads, find_wait_s=lambda: budget_waits_s)
+        return Market(
+            asking=asking,
+            reads=database.reads,
+            find_wait_s=lambda: budget_waits_s,
+            asker_waits_s=asker_waits_s,
+        )
 
     async with opened:
         yield make
@@ -196,8 +205,8 @@ async def test_with_nothing_stored_a_failure_says_when_to_come_again(
 async def test_when_no_worker_comes_the_asker_is_not_kept_for_ever(
     make_market: Callable[..., Awaitable[Market]],
 ) -> None:
-    late = await make_market(ring=lambda: None)
-    poor = await make_market(ring=lambda: None, budget_waits_s=6.2)
+    late = await make_market(ring=lambda: None, asker_waits_s=0.2)
+    poor = await make_market(ring=lambda: None, asker_waits_s=0.2, budget_waits_s=6.2)
 
     asked = (quote(late), quote(poor))
     timed_out, over_budget = list(await asyncio.gather(*asked, return_exceptions=True))

@@ -263,7 +263,7 @@ def test_killed_between_any_two_steps_nothing_is_lost_or_doubled(
             [sys.executable, "-c", RUN, database_url, LATER.isoformat()],
             env={"FAILPOINTS": f"{place}=kill", "FAILPOINTS_DIR": str(tmp_path)},
         )
-        assert child.wait() == -signal.SIGKILL, place
+        assert child.wait(60) == -signal.SIGKILL, place
     roll_up(database)
     rolling.prune(database, KEPT, run_s=60, now=LATER)
 
