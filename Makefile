@@ -106,7 +106,8 @@ define install_packages
 		echo "The tests need these packages: install $(1)." >&2; exit 1; }; \
 	echo "Installing $(1) ..."; \
 	export DEBIAN_FRONTEND=noninteractive; \
-	$$sudo apt-get -qq update >/dev/null; \
-	$$sudo apt-get -qq install -y --no-install-recommends $(1) >/dev/null; \
+	patient="-o Acquire::Retries=5 -o DPkg::Lock::Timeout=120"; \
+	$$sudo apt-get -qq $$patient update >/dev/null; \
+	$$sudo apt-get -qq $$patient install -y --no-install-recommends $(1) >/dev/null; \
 }
 endef

@@ -27,7 +27,7 @@ def main() -> None:
     began = time.monotonic()
     if not _is_installed():
         _say("Installing what the dashboard is built with; this is done once ...")
-        if not _run_npm("ci", "--no-audit", "--no-fund"):
+        if not _run_npm("ci", "--no-audit", "--no-fund", "--fetch-retries=5"):
             return
         _STAMP.touch()
     _say("Building the dashboard ...")

@@ -68,8 +68,23 @@ def _install(requirements: Path, *, count: int, uv: str | None) -> None:
     command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     if uv:
         command = [uv, "pip", "install", "--python", str(PYTHON), "--compile-bytecode"]
+    command += ["--require-hashes", "-r", str(requirements)]
+    # Both ask again what the network has lost, but not all of it; what has come is kept.
+    if lines := _follow(command, count=count):
+        _say("Once more, should it have been the network ...")
+        lines = _follow(command, count=count)
+    if lines:
+        sys.stderr.writelines(lines[-_LAST_LINES:])
+        sys.exit(
+            f"{requirements.name} could not be installed (the end of what was said is above): "
+            "look at the network and the package index, then run make again."
+        )
+
+
+def _follow(command: list[str], *, count: int) -> list[str]:
+    """Run an installation and show how far it is; give all it said if it failed."""
     with subprocess.Popen(  # noqa: S603 - our own command, no shell
-        [*command, "--require-hashes", "-r", str(requirements)],
+        command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -85,12 +100,7 @@ def _install(requirements: Path, *, count: int, uv: str | None) -> None:
             elif line.startswith("Installing collected packages"):
                 _show_progress("unpacking", 0)
     _end_progress()
-    if installing.returncode:
-        sys.stderr.writelines(lines[-_LAST_LINES:])
-        sys.exit(
-            f"{requirements.name} could not be installed (the end of what was said is above): "
-            "look at the network and the package index, then run make again."
-        )
+    return (lines or [f"{command[0]} said nothing.\n"]) if installing.returncode else []
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
