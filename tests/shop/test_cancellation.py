@@ -147,14 +147,18 @@ def test_an_order_whose_gateway_is_never_reached_expires(shop: Shop, gateway: Fa
     assert (shop.status(order_id), gateway.captured()) == ("expired", {})
 
 
-def test_a_charge_found_after_the_end_sells_again(shop: Shop, gateway: FakeGateway) -> None:
-    product, order_id = _ended_but_charged(shop, gateway)
+@pytest.mark.parametrize("how", ["cancelled", "expired"])
+def test_a_charge_found_after_the_end_sells_again(
+    shop: Shop, gateway: FakeGateway, how: str
+) -> None:
+    product, order_id = _ended_but_charged(shop, gateway, how=how)
+    ended = shop.status(order_id)
 
     shop.look_again(order_id, now=NOON + 3 * HOUR)
     shop.settle(now=NOON + 3 * HOUR)
     shop.fulfil(now=NOON + 3 * HOUR)
 
-    assert (shop.status(order_id), shop.level(product)) == ("completed", Level(0, 0))
+    assert (ended, shop.status(order_id), shop.level(product)) == (how, "completed", Level(0, 0))
     assert sum(shop.ledger(order_id).values()) == 0
     assert len(gateway.captured()) == 1
 
@@ -265,9 +269,9 @@ def test_a_change_that_is_refused_changes_nothing(
 
 
 def _ended_but_charged(
-    shop: Shop, gateway: FakeGateway, *, also: int | None = None
+    shop: Shop, gateway: FakeGateway, *, also: int | None = None, how: str = "cancelled"
 ) -> tuple[int, int]:
-    """A cancelled order whose charge was said not to be sent, and was made: the last piece, 60.00.
+    """An ended order whose charge was said not to be sent, and was made: the last piece, 60.00.
 
     With `also`, one piece of that product too.
     """
@@ -277,5 +281,8 @@ def _ended_but_charged(
     shop.settle()
     request = json.loads(shop.attempt(order_id).request)
     gateway.charge(ChargeRequest.from_document(request))
-    shop.cancel(order_id)
+    if how == "cancelled":
+        shop.cancel(order_id)
+    else:
+        shop.expire()
     return product, order_id

@@ -19,7 +19,7 @@ from shop.products import Draft, Product
 from shop.sync import Claim, Superseded, Supplier
 from shop.sync_report import MOST_LISTED, Report
 from tests.shop.canned import CannedServer
-from tests.shop.stage import NOON, Shop
+from tests.shop.stage import NOON, Interruption, Shop
 from tests.support.sandbox import Sandbox
 
 STOCK = 100
@@ -86,8 +86,25 @@ def test_an_edit_during_a_sync_makes_the_next_one_read_again(
     with shop.database.sessions.begin() as session:
         feed_state.remember(session, known, known.validators)
 
-    with shop.database.reads() as session:
-        assert session.scalars(sa.select(FeedState.etag)).one() is None
+    assert _known_tag(shop) is None
+
+
+def test_a_sync_that_dies_makes_the_next_one_read_again(
+    shop: Shop, canned: CannedServer, supplier: Supplier
+) -> None:
+    def die() -> None:
+        raise RuntimeError("killed")
+
+    canned.answer(200, _feed(1), headers={"ETag": '"a"'})
+    _sync(shop, supplier)
+    before = _known_tag(shop)
+    canned.answer(200, _feed(1, 2), headers={"ETag": '"b"'})
+    Interruption(shop.database, "INSERT INTO product", die)
+
+    with pytest.raises(RuntimeError):
+        _sync(shop, supplier)
+
+    assert (before, _known_tag(shop)) == ('"a"', None)
 
 
 def test_only_an_explicit_word_withdraws(
@@ -129,6 +146,7 @@ def test_a_feed_with_refusals_is_read_again(
     again = _sync(shop, supplier)
 
     assert again == Report(unchanged=19, refused=1)
+    assert _known_tag(shop) is None
 
 
 def test_a_dry_run_writes_nothing_but_its_report(
@@ -317,6 +335,11 @@ def _item(number: int, **fields: Any) -> dict[str, Any]:
 
 def _feed(*numbers: int, bad: dict[str, Any] | None = None) -> bytes:
     return orjson.dumps([*(_item(number) for number in numbers), *([bad] if bad else [])])
+
+
+def _known_tag(shop: Shop) -> str | None:
+    with shop.database.reads() as session:
+        return session.scalars(sa.select(FeedState.etag)).one()
 
 
 def _product(shop: Shop, external_id: str) -> Product:
