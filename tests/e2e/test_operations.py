@@ -29,6 +29,7 @@ from workers.queues import NAMES
 ALERTS = ROOT / "docs/alerts.yml"
 NEXT_LOGIN = ("admin", "the-password-that-takes-over")
 Tradepost = Callable[[str], "subprocess.CompletedProcess[str]"]
+PRODUCTS = 20
 REQUEST_ID = "traced-from-here-to-there"
 
 
@@ -59,9 +60,12 @@ def scraped(run: WholeRun) -> str:
             text = http.get("/metrics").text
         canaries = re.findall(r'task_runs_total\{outcome="done",task="canary\.(\w+)"\}', text)
         consumed = re.findall(r"tradepost_queue_consumers\{.*\} 1\.0", text)
-        return text if len(canaries) == len(consumed) == len(NAMES) else None
+        synced = 'task_runs_total{outcome="done",task="products.sync"}' in text
+        told = re.search(r'tradepost_stream_length\{topic="products"\} (\d+)', text)
+        is_all = synced and told is not None and int(told[1]) >= PRODUCTS
+        return text if is_all and len(canaries) == len(consumed) == len(NAMES) else None
 
-    text = eventually(complete, timeout_s=40, interval_s=0.5)
+    text = eventually(complete, interval_s=0.5)
     assert text is not None
     return text
 
@@ -101,7 +105,7 @@ def test_metrics_tell_of_workers_queues_streams_and_the_pool(scraped: str) -> No
 
     assert float(figures['tradepost_queue_consumers{queue="payments"}']) == 1
     assert float(figures['tradepost_queue_consumers{queue="market"}']) == 1
-    assert float(figures['tradepost_stream_length{topic="products"}']) >= 20
+    assert float(figures['tradepost_stream_length{topic="products"}']) >= PRODUCTS
     assert float(figures['tradepost_canary_age_seconds{queue="events"}']) < 45
     assert float(figures["tradepost_database_pool_size"]) > 0
     assert 'tradepost_finnhub_calls_left{lane="interactive"}' in figures
@@ -122,10 +126,17 @@ def test_one_request_is_found_in_log_row_worker_and_event(run: WholeRun) -> None
             )
         ).all()
     database.engine.dispose()
-    answered = [line for line in log_lines(run, "api") if line.get("request_id") == REQUEST_ID]
-    worked = [
-        line for line in log_lines(run, "worker-payments") if REQUEST_ID in line.get("requests", ())
-    ]
+    # Who has answered or committed says so after it.
+    answered = eventually(
+        lambda: [line for line in log_lines(run, "api") if line.get("request_id") == REQUEST_ID]
+    )
+    worked = eventually(
+        lambda: [
+            line
+            for line in log_lines(run, "worker-payments")
+            if REQUEST_ID in line.get("requests", ())
+        ]
+    )
     assert row == REQUEST_ID
     assert {event.type for event in events} >= {"order.placed", "order.paid", "order.completed"}
     assert {event.request_id for event in events} == {REQUEST_ID}
@@ -189,12 +200,12 @@ def test_every_list_is_one_json_document(scraped: str, tradepost: Tradepost) -> 
 
     sync = shown("products sync --dry-run")
     newest, *_ = shown("tasks list --name products.sync")
+    eventually(lambda: shown(f"tasks show {newest['id']}")["state"] == "done", interval_s=0.5)
     refused = tradepost(f"tradepost tasks retry {newest['id']}")
 
     assert (sync["status"], sync["dry_run"]) == ("done", True)
     assert sync["progress"]["done"] == sync["progress"]["total"] == 20
     assert newest["arguments"] == {"sync_id": sync["id"], "dry_run": True}
-    assert shown(f"tasks show {newest['id']}")["state"] == "done"
     assert {queue["name"] for queue in shown("queues list")} == set(NAMES)
     rung = {entry["task"] for entry in shown("queues schedule")}
     assert rung >= {"payments.settle", "canary.events"}
@@ -216,7 +227,7 @@ def test_killed_worker_is_missed_and_back(run: WholeRun) -> None:
     def consumers() -> list[str]:
         return next(q["consumers"] for q in run.get("/queues") if q["name"] == "market") or []
 
-    eventually(is_back, timeout_s=30)
+    eventually(is_back)
     eventually(lambda: any(name.startswith("worker-market@") for name in consumers()))
 
 

@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import httpx
 import pytest
@@ -30,13 +31,16 @@ class Callers:
         self.answers: list[tuple[str, int]] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._call)
-        self._thread.start()
 
     def heard_from(self, url: str) -> bool:
         return (url, httpx.codes.OK) in self.answers[-2:]
 
-    def stop(self) -> None:
-        self._over.set()
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()  # also when the test has failed: it would call for ever
         self._thread.join()
 
     def _call(self) -> None:
@@ -94,22 +98,21 @@ def test_passwords_of_servers_change_and_every_caller_is_answered(
     fleet = Fleet(processes, {**env, **urls("shop_old", OLD)}, tmp_path)
     before = fleet.api()
     sell(before.url)
-    callers = Callers(before.url)
-    eventually(lambda: callers.heard_from(before.url))
+    with Callers(before.url) as callers:
+        eventually(lambda: callers.heard_from(before.url))
 
-    grant(mariadb, "shop_new", NEW)
-    with redis.Redis(port=redis_server.port, password=OLD) as own:
-        own.execute_command("ACL", "SETUSER", "default", f">{NEW}")
-    after = fleet.api(env=urls("shop_new", NEW))
-    callers.url = after.url
-    eventually(lambda: callers.heard_from(after.url))
-    assert before.child.stop() in (0, -signal.SIGTERM)
-    drop(mariadb, "shop_old")
-    with redis.Redis(port=redis_server.port, password=NEW) as own:
-        own.execute_command("ACL", "SETUSER", "default", f"<{OLD}")
-    seen = len(callers.answers)
-    eventually(lambda: len(callers.answers) > seen + 3)
-    callers.stop()
+        grant(mariadb, "shop_new", NEW)
+        with redis.Redis(port=redis_server.port, password=OLD) as own:
+            own.execute_command("ACL", "SETUSER", "default", f">{NEW}")
+        after = fleet.api(env=urls("shop_new", NEW))
+        callers.url = after.url
+        eventually(lambda: callers.heard_from(after.url))
+        assert before.child.stop() in (0, -signal.SIGTERM)
+        drop(mariadb, "shop_old")
+        with redis.Redis(port=redis_server.port, password=NEW) as own:
+            own.execute_command("ACL", "SETUSER", "default", f"<{OLD}")
+        seen = len(callers.answers)
+        eventually(lambda: len(callers.answers) > seen + 3)
 
     assert {status for _, status in callers.answers} == {httpx.codes.OK}
     sell(after.url)
