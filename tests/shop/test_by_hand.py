@@ -281,6 +281,23 @@ def test_a_decision_whose_time_ran_out_is_not_written(
     assert shop.refund(doubtful_refund).state == "succeeded"
 
 
+def test_a_decision_that_died_is_open_again_after_its_lease(
+    shop: Shop, doubtful: int, doubtful_refund: int
+) -> None:
+    def die() -> None:
+        raise RuntimeError("killed")
+
+    for settle, number in ((_settle_charge, doubtful), (_settle_refund, doubtful_refund)):
+        with pytest.raises(RuntimeError):
+            settle(shop, number, NOT_MADE, gateway=Meanwhile(die), now=SOON)
+        with pytest.raises(BeingAsked):
+            settle(shop, number, NOT_MADE, now=SOON)
+        settle(shop, number, NOT_MADE, now=SOON + LEASE)
+
+    assert shop.attempt(doubtful).state == "failed"
+    assert shop.refunds(doubtful_refund)[0].state == "failed"
+
+
 def test_a_charge_that_turns_up_after_all_is_found_by_itself_and_sold(
     shop: Shop, gateway: FakeGateway, doubtful: int
 ) -> None:
