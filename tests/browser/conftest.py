@@ -4,14 +4,22 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
 
+from infra.db import Database
 from tests.support.processes import ROOT, Nursery, eventually
 from tests.support.run import WholeRun
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
-_PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +31,7 @@ def browser() -> Iterator[Browser]:
     """
     program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
     assert program, "There is no Chromium: install Debian's package chromium, or run `make test`."
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=_QUIET)
         yield browser
@@ -31,10 +40,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def run(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeRun]:
-    """A whole embedded run, with a catalogue."""
+    """A whole embedded run, with a catalogue, in which paid orders stay so until time passes."""
     assert (ROOT / "web/dist/index.html").exists(), "The dashboard is not built: run `make web`."
     with nursery.group():
-        run = WholeRun(nursery, tmp_path_factory.mktemp("browser") / "var", FULFILMENT_DELAY_S="2")
+        run = WholeRun(
+            nursery, tmp_path_factory.mktemp("browser") / "var", FULFILMENT_DELAY_S="600"
+        )
         eventually(lambda: run.get("/products/"), what="the first sync")
         yield run
 
@@ -57,7 +68,7 @@ class Windows:
         )
         self._contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(_PATIENCE_MS)
+        page.set_default_timeout(PATIENCE_MS)
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.goto(path)
@@ -78,6 +89,13 @@ def windows(browser: Browser, run: WholeRun) -> Iterator[Windows]:
     windows = Windows(browser, run.url("api"))
     yield windows
     windows.close()
+
+
+@pytest.fixture
+def database(run: WholeRun) -> Iterator[Database]:
+    opened = run.database()
+    yield opened
+    opened.engine.dispose()
 
 
 Buy = Callable[..., int]
