@@ -19,5 +19,6 @@ export default defineConfig({
       "^/$": { target: API, bypass: (request) => (request.headers.accept?.includes("text/html") ? request.url : null) },
     },
   },
-  test: { environment: "node", include: ["tests/**/*.test.{ts,tsx}"] },
+  // A loaded machine may take long; what hangs is ended all the same.
+  test: { environment: "node", include: ["tests/**/*.test.{ts,tsx}"], testTimeout: 60_000, hookTimeout: 60_000 },
 });
