@@ -4,6 +4,7 @@ What may have been sent to a gateway is never given up here: only orders without
 with one that was given back unsent, can end so.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from shop.orders import Order, OrderStatus
 from shop.payments import Attempt, AttemptState, Payment, PaymentState
 
 BATCH = 200
+BUDGET_S = 5.0
 
 
 class OrderNotCancellable(Conflict):
@@ -58,19 +60,22 @@ def cancel(
     return orders.get(session, order_id, user_id=None)
 
 
-def expire_due(sessions: Sessions, *, ttl: timedelta, now: datetime | None = None) -> int:
+def expire_due(
+    sessions: Sessions, *, ttl: timedelta, budget_s: float = BUDGET_S, now: datetime | None = None
+) -> int:
     """End orders that have held stock for longer than `ttl` and are not paid; return how many.
 
-    Safe to repeat: an order is taken under its payment's row lock and is pending only once.
+    No batch begins after `budget_s`: the next sweep goes on. Safe to repeat: an order is taken
+    under its payment's row lock and is pending only once.
     """
-    expired, after = 0, _BEGINNING
+    expired, after, ends_at_s = 0, _BEGINNING, time.monotonic() + budget_s
     while True:
         taken = transact(
             sessions,
             lambda session: _expire_batch(session, after=after, ttl=ttl, now=now),  # noqa: B023 - runs at once
         )
         expired += taken.expired
-        if taken.last is None:
+        if taken.last is None or time.monotonic() > ends_at_s:
             return expired
         after = taken.last
 

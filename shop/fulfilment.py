@@ -1,5 +1,6 @@
 """Fulfil paid orders: stock leaves the house or, for a withdrawn product, money goes back."""
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -16,6 +17,7 @@ from shop.payments import Payment
 from shop.products import Product
 
 BATCH = 200
+BUDGET_S = 5.0
 _PAYMENT, _PRODUCT = table_of(Payment), table_of(Product)
 _DUE = Prepared(
     sa.select(_PAYMENT.c.id, _PAYMENT.c.order_id, _PAYMENT.c.request_id)
@@ -35,16 +37,19 @@ _ON_SALE = Prepared(
 )
 
 
-def fulfil_due(sessions: Sessions, *, now: datetime | None = None) -> int:
-    """Fulfil every paid order whose delay is over, a batch to a transaction; return how many.
+def fulfil_due(
+    sessions: Sessions, *, budget_s: float = BUDGET_S, now: datetime | None = None
+) -> int:
+    """Fulfil paid orders whose delay is over, a batch to a transaction; return how many.
 
-    Safe to repeat: an order is taken under its payment's row lock and leaves the list with it.
+    No batch begins after `budget_s`: the next sweep goes on. Safe to repeat: an order is taken
+    under its payment's row lock and leaves the list with it.
     """
-    done = 0
+    done, ends_at_s = 0, time.monotonic() + budget_s
     while True:
         batch = transact(sessions, lambda session: _fulfil_batch(session, now=now))
         done += batch
-        if batch < BATCH:
+        if batch < BATCH or time.monotonic() > ends_at_s:
             return done
 
 

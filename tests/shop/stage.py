@@ -188,9 +188,9 @@ class Shop:
             ),
         )
 
-    def fulfil(self, *, now: datetime | None = NOON) -> int:
+    def fulfil(self, *, budget_s: float = fulfilment.BUDGET_S, now: datetime | None = NOON) -> int:
         """Run the fulfilment once."""
-        return fulfilment.fulfil_due(self.database.sessions, now=now)
+        return fulfilment.fulfil_due(self.database.sessions, budget_s=budget_s, now=now)
 
     def give_back(self, *, now: datetime | None = NOON) -> int:
         """Send due refunds once."""
@@ -225,10 +225,18 @@ class Shop:
             ),
         )
 
-    def expire(self, *, ttl: timedelta = TTL, now: datetime | None = None) -> int:
+    def expire(
+        self,
+        *,
+        ttl: timedelta = TTL,
+        budget_s: float = cancellation.BUDGET_S,
+        now: datetime | None = None,
+    ) -> int:
         """End what was not paid in time; a moment after that by default."""
         later = now or self.now() + ttl + timedelta(seconds=1)
-        return cancellation.expire_due(self.database.sessions, ttl=ttl, now=later)
+        return cancellation.expire_due(
+            self.database.sessions, ttl=ttl, budget_s=budget_s, now=later
+        )
 
     def ask_refund(
         self,

@@ -122,17 +122,19 @@ def test_an_order_that_is_not_paid_in_time_expires(shop: Shop) -> None:
 def test_more_than_a_batch_expires_in_one_run_also_behind_those_in_doubt(
     busy_shop: Shop, gateway: FakeGateway
 ) -> None:
-    product = busy_shop.sell(quantity=2 * cancellation.BATCH)
+    product = busy_shop.sell(quantity=3 * cancellation.BATCH)
     gateway.answer_next(Unknown("no answer"), times=cancellation.BATCH)
-    doubtful = [busy_shop.place({product: 1})["id"] for _ in range(cancellation.BATCH)]
+    doubtful = [int(busy_shop.place({product: 1})["id"]) for _ in range(cancellation.BATCH)]
     busy_shop.settle(now=None)
-    for _ in range(cancellation.BATCH):
+    for order_id in doubtful:
+        busy_shop.look_again(order_id, now=busy_shop.now() - HOUR)
+    for _ in range(cancellation.BATCH + 1):
         busy_shop.place({product: 1})
 
-    expired = busy_shop.expire()
+    expired = [busy_shop.expire(budget_s=0), busy_shop.expire()]
 
-    assert expired == cancellation.BATCH
-    assert busy_shop.level(product) == Level(2 * cancellation.BATCH, len(doubtful))
+    assert expired == [0, cancellation.BATCH + 1]
+    assert busy_shop.level(product).reserved == len(doubtful)
 
 
 def test_an_order_whose_gateway_is_never_reached_expires(shop: Shop, gateway: FakeGateway) -> None:

@@ -181,6 +181,18 @@ def test_more_than_a_batch_is_delivered_in_one_run(busy_shop: Shop, gateway: Fak
     assert busy_shop.level(product) == Level(on_hand=0, reserved=0)
 
 
+@pytest.mark.proof
+def test_a_run_whose_time_is_over_leaves_the_rest_to_the_next(busy_shop: Shop) -> None:
+    product = busy_shop.sell(quantity=fulfilment.BATCH + 1)
+    for _ in range(fulfilment.BATCH + 1):
+        busy_shop.place({product: 1})
+    busy_shop.settle()
+
+    done = [busy_shop.fulfil(budget_s=0), busy_shop.fulfil()]
+
+    assert done == [fulfilment.BATCH, 1]
+
+
 def test_an_order_whose_payment_is_locked_is_left_to_the_next_run(busy_shop: Shop) -> None:
     order_id = busy_shop.paid({busy_shop.sell(): 1})
     with busy_shop.database.sessions.begin() as holder:
