@@ -37,10 +37,11 @@ def ring(*bells: Bell) -> None:
     """
     context = copy_context()
     asked = {bell.name: _Asked(bell, context) for bell in bells}
-    if _ringer is None:
+    ringer = _ringer  # looked at once: it may be put away by who stops, while others still ring
+    if ringer is None:
         _ring(asked)
     else:
-        _ringer.ask(asked)
+        ringer.ask(asked)
 
 
 def ring_in_time(bell: Bell, *, most_s: float) -> None:
