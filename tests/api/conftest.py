@@ -113,7 +113,7 @@ class Starter:
         self._shared_dir = shared_dir
         self._tmp_path_factory = tmp_path_factory
 
-    def __call__(self, auth_mode: str, **env: str) -> Api:
+    def __call__(self, auth_mode: str, *, grace_s: str = "3", **env: str) -> Api:
         self._valkey.start()
         home = self._tmp_path_factory.mktemp("api")
         shutil.copyfile(sqlite_template(self._shared_dir), home / "tradepost.db")
@@ -129,7 +129,7 @@ class Starter:
             **env,
         }
         fleet = Fleet(self._nursery, settings, home)
-        return Api(fleet.api(path="/healthz"), settings["DATABASE_URL"])
+        return Api(fleet.api(path="/healthz", grace_s=grace_s), settings["DATABASE_URL"])
 
 
 # An API is shared by many tests; one before may have ended the Redis it speaks to. Fixtures of a

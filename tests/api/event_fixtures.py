@@ -37,7 +37,8 @@ def people(_running_stage: Stage) -> People:
 def own_stage(api_of: Starter, valkey_server: Valkey) -> Iterator[Stage]:
     """An API of the test's own, which it may end."""
     valkey_server.start()
-    made = Stage(api_of, valkey_server.url(OWN_DB), EVENT_STREAMS_PER_CALLER="1000")
+    # Long enough for streams to end by themselves, whatever else the machine does.
+    made = Stage(api_of, valkey_server.url(OWN_DB), grace_s="45", EVENT_STREAMS_PER_CALLER="1000")
     yield made
     made.close()
     made.api.service.child.stop()

@@ -19,10 +19,10 @@ SHARED_DB, OWN_DB = 7, 8
 class Stage:
     """An API that streams, and what writes to its topics."""
 
-    def __init__(self, start: Starter, streams_url: str, **env: str) -> None:
+    def __init__(self, start: Starter, streams_url: str, *, grace_s: str = "3", **env: str) -> None:
         self._client = connect(streams_url)
         self._client.flushdb()
-        self.api = start("required", STREAMS_URL=streams_url, **env)
+        self.api = start("required", grace_s=grace_s, STREAMS_URL=streams_url, **env)
         self.database: Database = open_database(self.api.database_url)
         self._relay = Relay(self.database.sessions, Streams(self._client), TOPICS)
         self._last: dict[str, int] = {}

@@ -18,7 +18,7 @@ from workers.topics import TOPICS
 pytest_plugins = ("tests.api.event_fixtures",)
 
 ALL = "orders,payments,products"
-# What the server says when it has waited for three seconds.
+# What the server says when it has waited for as long as it was told to.
 HAD_TO_BE_CUT = "graceful shutdown exceeded"
 
 
@@ -297,7 +297,7 @@ def test_bad_token_is_refused(stage: Stage) -> None:
 
 @pytest.mark.proof
 def test_quiet_stream_is_kept_alive_by_a_comment(stage: Stage) -> None:
-    with stage.stream("market.news", timeout_s=20) as stream:
+    with stage.stream("market.news", timeout_s=60) as stream:
         stream.take(1)
 
         assert stream.comment().startswith(": ping")
@@ -324,13 +324,13 @@ def test_open_streams_do_not_hold_up_a_stop(own_stage: Stage, count: int) -> Non
 def test_client_that_never_reads_is_closed_and_the_others_go_on(own_stage: Stage) -> None:
     with ExitStack() as stack:
         deaf = stack.enter_context(open_raw(own_stage.api.url, topics="products", small=True))
-        stream = stack.enter_context(own_stage.stream("products", timeout_s=30))
+        stream = stack.enter_context(own_stage.stream("products"))
         stream.take(1)
 
         seen = [event for _ in range(30) for event in told_while_read(own_stage, stream, 200)]
 
         assert told(seen) == list(range(1, 6001))
-        eventually(lambda: '"/events"' in own_stage.api.log(), timeout_s=30, interval_s=0.2)
+        eventually(lambda: '"/events"' in own_stage.api.log(), timeout_s=60, interval_s=0.2)
         assert read_to_the_end(deaf)
 
 

@@ -69,14 +69,19 @@ class Fleet:
         schedule = self._work_dir / f"{name}-schedule"
         return self._start_beating(name, ["beat", "--schedule", str(schedule)], env, wait=wait)
 
-    def api(self, *, env: Mapping[str, str] | None = None, path: str = "/readyz") -> Service:
-        """Start the API on a free port and wait until `path` answers 200."""
+    def api(
+        self, *, env: Mapping[str, str] | None = None, path: str = "/readyz", grace_s: str = "3"
+    ) -> Service:
+        """Start the API on a free port and wait until `path` answers 200.
+
+        What is open at its stop is cut off after `grace_s`.
+        """
         port = free_port()
         words = [
             *("uvicorn", "api.main:app"),
             *("--host", "127.0.0.1", "--port", str(port)),
             *("--http", "api.connection:Connection"),
-            *("--timeout-graceful-shutdown", "3", "--no-access-log"),
+            *("--timeout-graceful-shutdown", grace_s, "--no-access-log"),
         ]
         told = {**self.env, "API_PORT": str(port), **(env or {})}
         child = self._fork(f"api{next(self._numbers)}", words, told, _imports_for_api(told))
