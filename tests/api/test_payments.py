@@ -149,13 +149,10 @@ class OpenShop:
         """Wait for the end of an order and tell which it was."""
         return eventually(lambda: self._final(order_id), 60, what=f"order {order_id} at its end")
 
-    def wait_for_syncs(self) -> None:
-        """Have the catalogue synced, and wait until nobody does it any more."""
+    def is_synced(self) -> bool:
+        """Have the catalogue synced, and tell whether nobody is at it any more."""
         assert self.operator.get("/products/?sync=true").status_code == httpx.codes.OK
-        eventually(lambda: all(run["ended_at"] for run in self._syncs()), 60, what="syncs ended")
-
-    def _syncs(self) -> Any:
-        return self.operator.get("/products/syncs").json()
+        return all(run["ended_at"] for run in self.operator.get("/products/syncs").json())
 
     def _final(self, order_id: int) -> str:
         status = str(self.order(order_id)["status"])
@@ -185,7 +182,7 @@ def open_shop(
 @pytest.fixture
 def at_work(open_shop: OpenShop) -> OpenShop:
     """The shop at work, its catalogue filled from the feed, and no sync under way."""
-    open_shop.wait_for_syncs()
+    eventually(open_shop.is_synced, 60)
     return open_shop
 
 
