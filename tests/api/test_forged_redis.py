@@ -16,7 +16,7 @@ from tests.api.conftest import SECRET_KEY
 from tests.market.test_cached import FETCHED, FOREX, QUOTE, SEARCH
 from tests.support.databases import CleanDatabase
 from tests.support.fleet import Fleet
-from tests.support.http import persistent_client
+from tests.support.http import persistent_client, plain_client
 from tests.support.processes import Nursery
 from tests.support.sandbox import Sandbox
 from tests.support.sse import EventStream, Received
@@ -113,7 +113,7 @@ def _standing(
         fleet.worker(["market", "events"], concurrency=1, wait=False)
         api = fleet.api()
         with (
-            persistent_client(api.url) as http,
+            plain_client(api.url) as http,
             redis.Redis(port=valkey.port, db=2) as cache,
             redis.Redis(port=valkey.port, db=1) as streams,
         ):
@@ -167,7 +167,8 @@ def test_what_is_asked_for_comes_whatever_stands_in_its_place(scene: Scene) -> N
     for symbol, forge in zip(symbols, KINDS.values(), strict=True):
         replace(scene.cache, "market:wanted", forge)
         replace(scene.cache, "market:recent", forge)
-        answer = scene.http.get(f"/market/company?symbol={symbol}")
+        with persistent_client(str(scene.http.base_url)) as http:
+            answer = http.get(f"/market/company?symbol={symbol}")
         assert answer.status_code == httpx.codes.OK, answer.text
 
 
