@@ -188,7 +188,7 @@ class Shop:
             ),
         )
 
-    def fulfil(self, *, budget_s: float = fulfilment.BUDGET_S, now: datetime | None = NOON) -> int:
+    def fulfil(self, *, budget_s: float = BUDGET_S, now: datetime | None = NOON) -> int:
         """Run the fulfilment once."""
         return fulfilment.fulfil_due(self.database.sessions, budget_s=budget_s, now=now)
 
@@ -229,7 +229,7 @@ class Shop:
         self,
         *,
         ttl: timedelta = TTL,
-        budget_s: float = cancellation.BUDGET_S,
+        budget_s: float = BUDGET_S,
         now: datetime | None = None,
     ) -> int:
         """End what was not paid in time; a moment after that by default."""
