@@ -17,7 +17,7 @@ $(INSTALLED) $(INSTALLED_DEV) $(INSTALLED_BENCH): FORCE
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run web install test check proof bench bench-quick lock clean mariadb chromium FORCE
+.PHONY: help run web install test check proof chaos bench bench-quick lock clean mariadb chromium FORCE
 
 help: ## Say what there is
 	@echo "Tradepost: make TARGET"
@@ -49,6 +49,12 @@ check: $(INSTALLED_DEV) $(DASHBOARD) ## Check style, types and the direction of 
 
 proof: $(INSTALLED_DEV) $(DASHBOARD) mariadb chromium ## Run the tests with the large numbers
 	@exec $(BIN)/python -m pytest -m proof
+
+# Its servers and folders are private: another chaos may run beside it, or the application itself.
+chaos: SECONDS ?= 60
+chaos: SEED ?=
+chaos: $(INSTALLED_DEV) mariadb ## Hurt a whole private system for SECONDS under load, then check all
+	@exec $(BIN)/python -m tests.faults.chaos --seconds "$(SECONDS)" --seed "$(SEED)"
 
 bench: $(INSTALLED_BENCH) mariadb ## Compare our speed with the peers'; takes seven minutes
 	@exec $(BIN)/python -m bench.full

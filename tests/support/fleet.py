@@ -70,13 +70,19 @@ class Fleet:
         return self._start_beating(name, ["beat", "--schedule", str(schedule)], env, wait=wait)
 
     def api(
-        self, *, env: Mapping[str, str] | None = None, path: str = "/readyz", grace_s: str = "3"
+        self,
+        *,
+        env: Mapping[str, str] | None = None,
+        path: str = "/readyz",
+        grace_s: str = "3",
+        port: int | None = None,
+        wait: bool = True,
     ) -> Service:
-        """Start the API on a free port and wait until `path` answers 200.
+        """Start the API, on a free port unless one is named, and wait until `path` answers 200.
 
         What is open at its stop is cut off after `grace_s`.
         """
-        port = free_port()
+        port = port or free_port()
         words = [
             *("uvicorn", "api.main:app"),
             *("--host", "127.0.0.1", "--port", str(port)),
@@ -85,7 +91,7 @@ class Fleet:
         ]
         told = {**self.env, "API_PORT": str(port), **(env or {})}
         child = self._fork(f"api{next(self._numbers)}", words, told, _imports_for_api(told))
-        return _served(child, port, path)
+        return _served(child, port, path) if wait else Service(child, _url(port))
 
     def flower(self, *, credentials: str, env: Mapping[str, str] | None = None) -> Service:
         """Start Flower on a free port and wait for its health check."""
@@ -132,6 +138,10 @@ def _imports_for_api(env: Mapping[str, str]) -> Sequence[str]:
 
 
 def _served(child: Child, port: int, path: str) -> Service:
-    service = Service(child, f"http://127.0.0.1:{port}")
+    service = Service(child, _url(port))
     child.wait_until(lambda: answers_ok(service.url + path))
     return service
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
