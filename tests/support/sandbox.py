@@ -120,6 +120,10 @@ class Sandbox:
         """Count Finnhub's calls by symbol."""
         return dict(self._ask("GET", "finnhub", "/admin/calls")["by_symbol"])
 
+    def refused(self) -> int:
+        """Count Finnhub's calls that were beyond what the key allows, since its last start."""
+        return int(self._ask("GET", "finnhub", "/admin/limits")["refused"])
+
     @contextmanager
     def gateway_books(self) -> Iterator[sqlite3.Connection]:
         """Open the gateway's own books, to cheat in them."""

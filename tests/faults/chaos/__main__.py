@@ -40,10 +40,11 @@ def report(seed: int, result: Result) -> list[str]:
     answers = ", ".join(f"{status} {count}" for status, count in result.answers.items())
     return [
         f"seed       {seed}",
-        f"accepted   {result.accepted} of {verdict.orders} orders",
+        f"accepted   {result.accepted} of {verdict.orders} orders,"
+        f" cancelled {result.cancelled}, changed {result.changed}",
         f"final      {verdict.final}, quiet after {verdict.quiet_after_s:.0f} s",
         f"charges    {verdict.charges}, refunds {verdict.refunds}",
-        f"events     {verdict.events}",
+        f"events     {verdict.events}, heard by listeners {result.heard}",
         f"answers    {answers}",
         f"faults     {sum(result.faults.values())}: {faults}",
         *(f"VIOLATION  {text}" for text in verdict.violations),

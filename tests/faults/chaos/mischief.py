@@ -2,9 +2,10 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tests.faults.chaos.plant import PROGRAMS, SERVERS, Plant
+from tests.support.sandbox import ServiceName
 
 # Between two faults, in seconds: 28 a minute.
 _APART_S = (0.6, 3.6)
@@ -14,6 +15,18 @@ _LONG_S = (32.0, 36.0)
 _LONG_OF = 15
 _AWAY_S = (0.2, 5.0)
 _WORKERS = ("payments-1", "payments-2", "market")
+_FINNHUB = (
+    "http_500",
+    "http_429",
+    "slow",
+    "garbage",
+    "html",
+    "hang",
+    "zeros",
+    "stale_time",
+    "no_access",
+)
+_FEED = ("http_500", "slow", "garbage", "html", "hang", "empty", "shrunken")
 _GATEWAY = (
     "charge_then_hang", "charge_then_500", "http_500", "http_429", "slow", "garbage", "html",
     "hang", "conflict", "decline", "refund_then_hang", "refund_then_500",
@@ -38,7 +51,12 @@ class Mischief:
             "flush": (3, self._flush),
             "connections": (3, self._drop_connections),
             "read-only": (1, self._refuse_writes),
-            "gateway": (10, self._gateway),
+            "locks": (1, self._hold_stock),
+            "memory": (1, self._fill_redis),
+            "stop": (3, self._stop),
+            "gateway": (10, lambda: self._lie("gateway", _GATEWAY)),
+            "finnhub": (2, lambda: self._lie("finnhub", _FINNHUB)),
+            "feed": (2, lambda: self._lie("feed", _FEED)),
         }
 
     def wait_s(self) -> float:
@@ -123,12 +141,31 @@ class Mischief:
         self._plant.refuse_writes(self._rng.uniform(*_AWAY_S))
         return "read-only"
 
-    def _gateway(self) -> str | None:
-        name, times = self._rng.choice(_GATEWAY), self._rng.randint(1, 20)
+    def _hold_stock(self) -> str | None:
+        if not self._plant.is_there("mariadb"):
+            return None
+        self._plant.hold_stock(self._rng.uniform(*_AWAY_S))
+        return "locks"
+
+    def _fill_redis(self) -> str | None:
+        if not self._plant.is_there("valkey"):
+            return None
+        self._plant.fill_redis(self._rng.uniform(*_AWAY_S))
+        return "no memory"
+
+    def _stop(self) -> str | None:
+        name = self._rng.choice(PROGRAMS)
+        if not self._plant.parts[name].is_running:
+            return None
+        self._plant.stop(name, away_s=self._rng.uniform(*_AWAY_S))
+        return f"stop {name}"
+
+    def _lie(self, service: ServiceName, lies: Sequence[str]) -> str | None:
+        name, times = self._rng.choice(lies), self._rng.randint(1, 20)
         if not self._plant.is_there("gateway"):
             return None
-        self._plant.sandbox.fault("gateway", name, times=times)
-        return name
+        self._plant.sandbox.fault(service, name, times=times)
+        return f"{service} {name}"
 
     def _some_time(self) -> float:
         short_s = self._rng.uniform(*_SHORT_S)

@@ -10,7 +10,9 @@ from os import kill
 from pathlib import Path
 from subprocess import TimeoutExpired
 
+from accounts.tables import Role
 from infra.db import Database, open_database
+from tests.faults.chaos.people import sign_in
 from tests.support.databases import NAME, migrate, speak_as_mysql
 from tests.support.fleet import Fleet
 from tests.support.http import answers_ok, plain_client
@@ -24,7 +26,9 @@ _WEBHOOK_SECRET = "whsec_chaos_0123456789abcdef0123456789"
 # What beat starts by itself would write events while the invariants are being checked; and goods
 # wait a little, so that a product may be withdrawn before they leave.
 _SETTINGS = {"SYNC_EVERY_S": "0", "WATCHLIST": ",", "FULFILMENT_DELAY_S": "1"}
-PROGRAMS = ("api", "payments-1", "payments-2", "market", "beat")
+PROGRAMS = (
+    "api", "payments-1", "payments-2", "market", "beat-1", "beat-2", "receipts-1", "receipts-2",
+)  # fmt: skip
 SERVERS = ("mariadb", "valkey", "gateway")
 
 
@@ -53,12 +57,15 @@ class Plant:
         self.database = _opened(url)
         self.api_port = free_port()
         self._subscribe()
+        self.operator = sign_in(self.database, "operator", Role.ADMIN, SECRET_KEY)
+        self._receipts_url = f"sqlite:///{folder / 'receipts.db'}"
+        self.receipts = open_database(self._receipts_url)
         self._fleet = Fleet(nursery, self._env(url, folder), folder)
         self._programs = {name: _Program(it, it()) for name, it in self._starts().items()}
         self._servers_again_at: dict[str, float] = {}
         self._thaw_at: dict[int, float] = {}
         self._frozen: dict[str, float] = {}
-        self._writable_at = 0.0
+        self._undo_at: list[tuple[float, Callable[[], object]]] = []
 
     @property
     def api_url(self) -> str:
@@ -69,6 +76,12 @@ class Plant:
     def parts(self) -> Mapping[str, Child]:
         """The processes of our own, by name."""
         return {name: program.child for name, program in self._programs.items()}
+
+    def rest(self) -> None:
+        """End what would go on to ask for quotes by itself."""
+        for name in ("beat-1", "beat-2"):
+            self._programs[name].again_at = float("inf")
+            self._programs[name].child.kill_hard()
 
     def wait_until_ready(self) -> None:
         """Wait until orders are taken and settled."""
@@ -84,6 +97,12 @@ class Plant:
         program.child.send(signal.SIGKILL)
         with suppress(TimeoutExpired):
             program.child.wait(60)
+
+    def stop(self, name: str, *, away_s: float) -> None:
+        """Ask one of our programs to end, as a deployment does; it is started again later."""
+        program = self._programs[name]
+        program.again_at = time.monotonic() + away_s
+        program.child.send(signal.SIGTERM)
 
     def kill_child(self, name: str) -> bool:
         """End one child of a worker with SIGKILL, if it has any; the worker replaces it."""
@@ -116,7 +135,19 @@ class Plant:
     def refuse_writes(self, for_s: float) -> None:
         """Make the database read-only for a while."""
         self.mariadb.refuse_writes()
-        self._writable_at = time.monotonic() + for_s
+        self._undo_at.append((time.monotonic() + for_s, self._allow_writes))
+
+    def hold_stock(self, for_s: float) -> None:
+        """Keep all stock locked for a while, as somebody's long transaction would."""
+        connection = self.mariadb.connect(NAME)
+        connection.begin()
+        connection.cursor().execute("SELECT product_id FROM stock FOR UPDATE")
+        self._undo_at.append((time.monotonic() + for_s, connection.close))
+
+    def fill_redis(self, for_s: float) -> None:
+        """Leave Redis no memory to write anything, for a while."""
+        self._limit_redis(1)
+        self._undo_at.append((time.monotonic() + for_s, lambda: self._limit_redis(0)))
 
     def is_there(self, server: str) -> bool:
         """Tell whether a server can be asked for something."""
@@ -143,12 +174,25 @@ class Plant:
         for name in [name for name, at in self._servers_again_at.items() if at <= now]:
             del self._servers_again_at[name]
             self._start_server(name)
-        if 0 < self._writable_at <= now and self.is_there("mariadb"):
-            self._writable_at = 0.0
-            self.mariadb.allow_writes()
+        for at, undo in [it for it in self._undo_at if it[0] <= now]:
+            self._undo_at.remove((at, undo))
+            undo()
         for program in self._programs.values():
             if program.again_at <= now and not program.child.is_running:
                 program.child = program.start()
+
+    def _allow_writes(self) -> None:
+        if self.is_there("mariadb"):  # one that was killed comes back writable
+            self.mariadb.allow_writes()
+        elif "mariadb" in self._frozen:
+            self._undo_at.append((self._frozen["mariadb"], self._allow_writes))
+
+    def _limit_redis(self, size_bytes: int) -> None:
+        if self.is_there("valkey"):  # one that was killed comes back without a limit
+            with self.valkey.client() as client:
+                client.config_set("maxmemory", size_bytes)
+        elif "valkey" in self._frozen:
+            self._undo_at.append((self._frozen["valkey"], lambda: self._limit_redis(size_bytes)))
 
     def _start_server(self, name: str) -> None:
         if name == "gateway":
@@ -167,8 +211,21 @@ class Plant:
             "payments-1": lambda: fleet.worker(money, wait=False),
             "payments-2": lambda: fleet.worker(money, wait=False),
             "market": lambda: fleet.worker(goods, concurrency=1, wait=False),
-            "beat": lambda: fleet.beat(wait=False),
+            "beat-1": lambda: fleet.beat(wait=False),
+            "beat-2": lambda: fleet.beat(wait=False),
+            "receipts-1": self._print_receipts,
+            "receipts-2": self._print_receipts,
         }
+
+    def _print_receipts(self) -> Child:
+        return self._fleet.run(
+            "receipts",
+            ["-m", "examples.receipts.receipts"],
+            RECEIPTS_DATABASE=self._receipts_url,
+            TRADEPOST_URL=self.api_url,
+            TRADEPOST_TOKEN=self.operator.access_token,
+            CLAIM_AFTER_S="3",
+        )
 
     def _env(self, url: str, folder: Path) -> dict[str, str]:
         return {
@@ -201,6 +258,7 @@ def started(folder: Path, rng: random.Random) -> Iterator[Plant]:
         plant = Plant(nursery, folder, rng)
         yield plant
         plant.database.engine.dispose()
+        plant.receipts.engine.dispose()
     finally:
         nursery.end_all()
 

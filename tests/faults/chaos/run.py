@@ -11,12 +11,15 @@ from accounts.tables import Role
 from tests.faults.chaos import plant as plants
 from tests.faults.chaos import referee
 from tests.faults.chaos.journal import Journal
+from tests.faults.chaos.listeners import Listener
 from tests.faults.chaos.mischief import Mischief
+from tests.faults.chaos.people import sign_in
 from tests.faults.chaos.plant import SECRET_KEY, Plant
 from tests.faults.chaos.referee import Verdict
-from tests.faults.chaos.shoppers import Shopper, put_on_sale, sign_in
+from tests.faults.chaos.shoppers import Shopper, put_on_sale
 
 SHOPPERS = 6
+LISTENERS = 2
 _PROGRESS_EVERY_S = 5.0
 _TICK_S = 0.05
 
@@ -28,6 +31,9 @@ class Result:
     """What came of a run."""
 
     accepted: int
+    cancelled: int
+    changed: int
+    heard: int
     faults: dict[str, int]
     answers: dict[str, int]
     verdict: Verdict
@@ -40,13 +46,20 @@ def run(folder: Path, *, seed: int, seconds: float, say: Say) -> Result:
         plant.wait_until_ready()
         journal = Journal()
         mischief = Mischief(plant, random.Random(f"{seed} mischief"))
+        listeners = [Listener(plant.api_url, plant.operator) for _ in range(LISTENERS)]
+        for listener in listeners:
+            threading.Thread(target=listener.listen, daemon=True).start()
         _hurt_while_they_shop(plant, journal, mischief, seed=seed, seconds=seconds, say=say)
         say("waiting until all is quiet")
-        plant.heal()
-        verdict = referee.judge(plant, journal)
+        verdict = referee.judge(plant, journal, listeners)
+        for listener in listeners:
+            listener.end()
     return Result(
         accepted=len(journal.accepted),
+        cancelled=len(journal.cancelled),
+        changed=len(journal.changed),
         faults=dict(sorted(mischief.done.items())),
+        heard=sum(listener.seen.total() for listener in listeners),
         answers=dict(sorted(journal.statuses.items())),
         verdict=verdict,
     )
@@ -79,12 +92,11 @@ def _hurt_while_they_shop(
 
 def _shoppers(plant: Plant, journal: Journal, seed: int) -> list[Shopper]:
     shelf = put_on_sale(plant.database)
-    operator = sign_in(plant.database, "operator", Role.ADMIN, SECRET_KEY)
     return [
         Shopper(
             plant.api_url,
             sign_in(plant.database, f"buyer-{n}", Role.USER, SECRET_KEY),
-            operator,
+            plant.operator,
             shelf,
             journal,
             random.Random(f"{seed} shopper {n}"),

@@ -10,14 +10,11 @@ from typing import Any
 
 import httpx
 
-from accounts import families, users
-from accounts.tables import Role
-from accounts.tokens import Signing
-from infra import clock
 from infra.db import Database, transact
 from shop import products
 from shop.products import Draft
 from tests.faults.chaos.journal import Answer, Journal
+from tests.faults.chaos.people import Person
 from tests.support.http import plain_client
 
 _PATIENCE_S = 8.0
@@ -28,19 +25,12 @@ _TOKENS = {
     "tok_visa": 80, "tok_declined": 5, "tok_insufficient_funds": 2, "tok_slow": 3, "tok_hang": 2,
     "tok_500": 3, "tok_webhook_first": 2, "tok_webhook_twice": 2, "tok_webhook_late": 1,
 }  # fmt: skip
+_SYMBOLS = ("AAPL", "MSFT", "AMZN", "TSLA", "NVDA", "BINANCE:BTCUSDT")
 _NONSENSE: tuple[Any, ...] = (
     None, [], {}, "buy", {"id": 1, "quantity": 0}, {"id": 1, "quantity": "1"},
     {"id": 1, "quantity": 2**63}, {"items": []}, {"id": 1, "price": 1}, {"products": [True]},
     {"id": 1, "payment_token": "tok\r\nvisa"}, {"id": 1, "products": [1]}, {"id": 2**62},
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Person:
-    """Somebody who is signed in."""
-
-    user_id: int
-    access_token: str
 
 
 @dataclass(frozen=True)
@@ -85,12 +75,15 @@ class Shopper:
             self._order_with_key: 30,
             self._repeat: 8,
             self._reuse_key: 3,
-            self._cancel: 6,
-            self._change: 6,
+            self._regret: 10,
+            self._cancel: 4,
+            self._change: 4,
             self._refund: 6,
             self._look: 6,
             self._talk_nonsense: 4,
             self._withdraw: 1,
+            self._quote: 6,
+            self._sync: 1,
         }
 
     def live(self, until: float) -> None:
@@ -110,6 +103,11 @@ class Shopper:
             if not self._place(wish).is_lost:
                 return
             time.sleep(self._rng.uniform(0.1, 1))
+
+    def _regret(self) -> None:
+        """Order and take it back, or something else, before it is paid if that can be."""
+        if not self._place(Wish(self._wanted(), None)).is_lost:
+            self._rng.choice([self._cancel_last, self._change])()
 
     def _place(self, wish: Wish) -> Answer:
         self._journal.asked(self._buyer.user_id, wish.key)
@@ -136,22 +134,30 @@ class Shopper:
             answer = self._ask("POST", "/orders/", json=other, key=wish.key)
             self._journal.expect(f"key reused {wish}", answer, 422)
 
+    def _cancel_last(self) -> None:
+        if self._mine:
+            self._cancel_it(self._mine[-1][0])
+
     def _cancel(self) -> None:
         if order_id := self._recent():
-            answer = self._ask("POST", f"/orders/{order_id}/cancel")
-            if answer.status == httpx.codes.OK:
-                self._journal.cancelled.add(order_id)
-            self._journal.expect(f"cancel {order_id}", answer, 200, 409)
+            self._cancel_it(order_id)
+
+    def _cancel_it(self, order_id: int) -> None:
+        answer = self._ask("POST", f"/orders/{order_id}/cancel")
+        if answer.status == httpx.codes.OK:
+            self._journal.cancelled.add(order_id)
+        self._journal.expect(f"cancel {order_id}", answer, 200, 409)
 
     def _change(self) -> None:
-        if order_id := self._recent():
+        if self._mine:
+            order_id = self._mine[-1][0]
             wanted = {self._rng.choice(self._shelf.product_ids): self._rng.randint(1, 3)}
             items = [{"product_id": it, "quantity": count} for it, count in wanted.items()]
             answer = self._ask("PATCH", f"/orders/{order_id}", json={"items": items})
             if answer.status == httpx.codes.OK:
                 self._journal.changed[order_id] = wanted
-            elif answer.is_lost:  # nobody knows which of the two it is about now
-                self._journal.changed.pop(order_id, None)
+            elif answer.is_lost:
+                self._journal.doubted.add(order_id)
             self._journal.expect(f"change {order_id}", answer, 200, 409, 422)
 
     def _refund(self) -> None:
@@ -184,6 +190,15 @@ class Shopper:
             gone = self._ask("DELETE", f"/products/{old}", by=self._operator)
             self._journal.expect(f"withdraw {old}", gone, 200, 204, 404)
 
+    def _quote(self) -> None:
+        symbol = self._rng.choice(_SYMBOLS)
+        answer = self._ask("GET", f"/market/quote?symbol={symbol}")
+        self._journal.expect(f"quote of {symbol}", answer, 200)
+
+    def _sync(self) -> None:
+        answer = self._ask("POST", "/products/sync", by=self._operator)
+        self._journal.expect("sync", answer, 202)
+
     def _recent(self) -> int | None:
         return self._rng.choice(self._mine[-5:])[0] if self._mine else None
 
@@ -210,21 +225,6 @@ class Shopper:
         except httpx.TransportError:
             return self._journal.note(f"{method} {path}", None)
         return self._journal.note(f"{method} {path}", answer)
-
-
-def sign_in(database: Database, name: str, role: Role, secret_key: str) -> Person:
-    """Make a user who is signed in."""
-
-    def register(session: Any) -> Person:
-        user = users.register(
-            session, email=f"{name}@example.com", name=name, password_hash="none", role=role
-        )
-        issued = families.begin(
-            session, Signing(secret_key), user_id=user.id, now=clock.now(session)
-        )
-        return Person(user.id, issued.access_token)
-
-    return transact(database.sessions, register)
 
 
 def put_on_sale(database: Database) -> Shelf:
