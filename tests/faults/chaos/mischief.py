@@ -4,7 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from tests.faults.chaos.plant import PROGRAMS, SERVERS, Plant
+from tests.faults.chaos.plant import PLACES, PROGRAMS, SERVERS, Plant
 from tests.support.sandbox import ServiceName
 
 # Between two faults, in seconds: 28 a minute.
@@ -54,6 +54,7 @@ class Mischief:
             "locks": (1, self._hold_stock),
             "memory": (1, self._fill_redis),
             "stop": (3, self._stop),
+            "crash": (8, self._crash),
             "gateway": (10, lambda: self._lie("gateway", _GATEWAY)),
             "finnhub": (2, lambda: self._lie("finnhub", _FINNHUB)),
             "feed": (2, lambda: self._lie("feed", _FEED)),
@@ -152,6 +153,11 @@ class Mischief:
             return None
         self._plant.fill_redis(self._rng.uniform(*_AWAY_S))
         return "no memory"
+
+    def _crash(self) -> str | None:
+        place = self._rng.choice(PLACES)
+        self._plant.crash_at(place, self._some_time())
+        return f"crash at {place}"
 
     def _stop(self) -> str | None:
         name = self._rng.choice(PROGRAMS)

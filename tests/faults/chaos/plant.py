@@ -30,6 +30,13 @@ PROGRAMS = (
     "api", "payments-1", "payments-2", "market", "beat-1", "beat-2", "receipts-1", "receipts-2",
 )  # fmt: skip
 SERVERS = ("mariadb", "valkey", "gateway")
+PLACES = (
+    "orders.committed", "payments.claimed", "payments.charged", "payments.claimed_ahead",
+    "payments.settled", "refunds.claimed", "refunds.sent", "events.numbered", "events.published",
+    "products.chunk_taken",
+)  # fmt: skip
+# Who comes to a crash point ends there; this one stands still.
+_STOPS = "payments-2"
 
 
 @dataclass
@@ -60,6 +67,9 @@ class Plant:
         self.operator = sign_in(self.database, "operator", Role.ADMIN, SECRET_KEY)
         self._receipts_url = f"sqlite:///{folder / 'receipts.db'}"
         self.receipts = open_database(self._receipts_url)
+        self._places = folder / "places"
+        self._places.mkdir()
+        self._disarm()
         self._fleet = Fleet(nursery, self._env(url, folder), folder)
         self._programs = {name: _Program(it, it()) for name, it in self._starts().items()}
         self._servers_again_at: dict[str, float] = {}
@@ -132,6 +142,11 @@ class Plant:
             kill(pid, signal.SIGSTOP)
             self._thaw_at[pid] = time.monotonic() + for_s
 
+    def crash_at(self, place: str, for_s: float) -> None:
+        """End the next process that comes to a dangerous line, or stop it there for a while."""
+        (self._places / place).unlink(missing_ok=True)
+        self._undo_at.append((time.monotonic() + for_s, self._wake))
+
     def refuse_writes(self, for_s: float) -> None:
         """Make the database read-only for a while."""
         self.mariadb.refuse_writes()
@@ -159,6 +174,7 @@ class Plant:
 
     def heal(self) -> None:
         """Bring everything back to its normal state at once."""
+        self._disarm()
         self._mend(float("inf"))
         self.sandbox.reset()
         self.wait_until_ready()
@@ -180,6 +196,15 @@ class Plant:
         for program in self._programs.values():
             if program.again_at <= now and not program.child.is_running:
                 program.child = program.start()
+
+    def _disarm(self) -> None:
+        for place in PLACES:  # whoever finds the file believes that another has crashed here
+            (self._places / place).touch()
+
+    def _wake(self) -> None:
+        for pid in self._programs[_STOPS].child.children():
+            with suppress(ProcessLookupError):
+                kill(pid, signal.SIGCONT)
 
     def _allow_writes(self) -> None:
         if self.is_there("mariadb"):  # one that was killed comes back writable
@@ -206,16 +231,21 @@ class Plant:
     def _starts(self) -> dict[str, Callable[[], Child]]:
         fleet = self._fleet
         money, goods = ("payments", "events"), ("market", "products")
+        ends, stops = self._armed("kill"), self._armed("stop")
         return {
-            "api": lambda: fleet.api(port=self.api_port, wait=False).child,
-            "payments-1": lambda: fleet.worker(money, wait=False),
-            "payments-2": lambda: fleet.worker(money, wait=False),
-            "market": lambda: fleet.worker(goods, concurrency=1, wait=False),
+            "api": lambda: fleet.api(port=self.api_port, env=ends, wait=False).child,
+            "payments-1": lambda: fleet.worker(money, env=ends, wait=False),
+            _STOPS: lambda: fleet.worker(money, env=stops, wait=False),
+            "market": lambda: fleet.worker(goods, concurrency=1, env=ends, wait=False),
             "beat-1": lambda: fleet.beat(wait=False),
             "beat-2": lambda: fleet.beat(wait=False),
             "receipts-1": self._print_receipts,
             "receipts-2": self._print_receipts,
         }
+
+    def _armed(self, how: str) -> dict[str, str]:
+        places = ",".join(f"{place}={how}" for place in PLACES)
+        return {"FAILPOINTS": places, "FAILPOINTS_DIR": str(self._places)}
 
     def _print_receipts(self) -> Child:
         return self._fleet.run(
