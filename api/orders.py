@@ -34,7 +34,7 @@ _placing = APIRouter(prefix="/orders", tags=["orders"], route_class=KnownFirst)
 
 MOST_LINES = 100
 # Who settles a new order tells of it too; until then, and without a worker for payments, so often.
-_TELL_EVERY_S = 0.5
+_TELL_EVERY_S = 0.1
 
 
 class NotYourself(Forbidden):

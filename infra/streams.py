@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from redis.exceptions import NoScriptError
-
 from infra.events import stream_scripts
 from infra.outbox import Numbered
 from infra.redis import Client, translated
@@ -84,13 +82,8 @@ class Streams:
         """
         with translated(), self.client.pipeline(transaction=False) as pipe:
             for topic in topics:
-                pipe.evalsha(self._tip.sha, 2, stream_key(topic), floor_key(topic))
-            try:
-                answers = pipe.execute()
-            except NoScriptError:  # a server that has just been started; the script goes along
-                for topic in topics:
-                    self._tip(keys=[stream_key(topic), floor_key(topic)], client=pipe)
-                answers = pipe.execute()
+                self._tip(keys=[stream_key(topic), floor_key(topic)], client=pipe)
+            answers = pipe.execute()
         return {
             topic: _as_tip(topic, answer) for topic, answer in zip(topics, answers, strict=True)
         }

@@ -9,9 +9,8 @@ asks, or repeats under the same key.
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -36,26 +35,16 @@ from shop.gateways.protocol import (
 # What comes later than so after the last claim finds no lease any more.
 DEADLINE_S = 28.0
 BUDGET_S = 5.0
-# So few answers can be told of in the transaction that writes them.
-FEW = 20
 _TOO_LATE = NotSent("its turn came too late")
 _ID_TAKEN = Unknown("the charge's id was used before")
 _SILENT = Unknown("the gateway's search shows no such charge")
-
-
-class Write(Protocol):
-    """Runs work in one transaction, as `infra.db.transact` does."""
-
-    def __call__(self, sessions: Sessions, work: Callable[[Session], int]) -> int:
-        """Commit what the work writes; return what it returns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settler:
     """What settling works with; `ring_again` calls idle processes to help.
 
-    Nothing new is claimed once a run has taken `budget_s`. `write` is the transaction for the
-    answers of a run that has few payments.
+    Nothing new is claimed once a run has taken `budget_s`.
     """
 
     sessions: Sessions
@@ -63,7 +52,6 @@ class Settler:
     ring_again: Callable[[], None]
     fulfilment_delay: timedelta = timedelta(0)
     budget_s: float = BUDGET_S
-    write: Write = transact
 
 
 def settle_due(settler: Settler, *, now: datetime | None = None) -> int:
@@ -85,8 +73,6 @@ def settle_due(settler: Settler, *, now: datetime | None = None) -> int:
         failpoints.reach("payments.claimed")
     # Fewer than were wanted were all there are, and what falls due from now on is rung for.
     has_more = len(claims) == size
-    if has_more or len(claims) > FEW:
-        settler = replace(settler, write=transact)
     for group in answer_groups(call, claims, limit=size, deadline_s=DEADLINE_S):
         failpoints.reach("payments.charged")
         wanted = group.wanted if has_more and time.monotonic() <= ends_at else 0
@@ -154,7 +140,7 @@ def _settle(settler: Settler, answered: Answered, *, token: str, now: datetime |
         return _write(session, settler, answered, token=token, now=now)
 
     try:
-        return settler.write(settler.sessions, work)
+        return transact(settler.sessions, work)
     except IntegrityError:
         if len(answered) == 1 and answered[0][1] == _ID_TAKEN:
             raise

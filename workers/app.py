@@ -7,7 +7,7 @@ from celery import Celery, signals
 import beat_schedule
 from infra import heap, logs
 from infra.process import die_with_parent
-from workers import deps, heartbeat, lingering, tasks, transport, watch
+from workers import deps, heartbeat, tasks, transport, watch
 
 API_TIMEOUTS_S = {"socket_connect_timeout": 0.3, "socket_timeout": 0.5}
 
@@ -22,7 +22,6 @@ heartbeat.install(app)
 tasks.install()
 watch.install(app)
 transport.install()
-lingering.install()
 
 
 def hurry_for_requests() -> None:

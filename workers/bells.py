@@ -165,20 +165,15 @@ class _Ringer:
 
 
 def _ring(asked: Mapping[str, _Asked]) -> bool:
-    """Send a message for each bell that nobody else has rung, or call who waits for it.
-
-    Tell whether there was one.
-    """
+    """Send a message for each bell that nobody else has rung; tell whether there was one."""
     global _quiet_until  # noqa: PLW0603 - one breaker for the process
     if not asked or time.monotonic() < _quiet_until:
         return False
     left = dict(asked)
     try:
-        rung = deps.bells().claim(*asked)
-        for name in asked.keys() - rung.to_send:
+        claimed = deps.bells().claim(*asked)
+        for name in asked.keys() - claimed:
             del left[name]
-        for name in rung.called:
-            bells_rung.labels(name).inc()
         for name in tuple(left):
             left[name].context.run(left[name].bell.apply_async)
             bells_rung.labels(name).inc()
@@ -189,7 +184,7 @@ def _ring(asked: Mapping[str, _Asked]) -> bool:
             bells_failed.labels(name).inc()
         log.warning("bell_failed", tasks=list(left))
         return False
-    return bool(rung.to_send or rung.called)
+    return bool(claimed)
 
 
 @cache

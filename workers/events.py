@@ -2,9 +2,7 @@
 
 from infra.errors import Transient
 from infra.events import relay, retention
-from infra.events.teller import Teller
 from infra.logs import log
-from shop.events import TOPICS as SHOP_TOPICS
 from workers import deps, valves
 from workers.bells import ring
 from workers.task import task
@@ -24,19 +22,6 @@ def publish() -> None:
         log.info("events_published", count=done.added)
     if done.left:
         ring(publish)
-
-
-def find_teller() -> Teller | None:
-    """Make a teller for the events of one run; None while the queue is paused."""
-    return Teller(deps.relay().streams, SHOP_TOPICS) if valves.is_open(QUEUE) else None
-
-
-def publish_left(teller: Teller | None) -> None:
-    """See to what a run has committed and its teller has not told of."""
-    if teller is not None and teller.has_unsent:
-        ring(publish)
-    elif teller is None or not teller.is_done:
-        publish_here()
 
 
 def publish_here() -> None:

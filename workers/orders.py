@@ -5,13 +5,10 @@ from datetime import timedelta
 from infra.logs import log
 from shop import cancellation, fulfilment
 from workers import deps
-from workers.bells import ring, ring_in_time
+from workers.bells import ring
 from workers.events import publish, publish_here
 from workers.refunds import settle as settle_refunds
 from workers.task import task
-
-# Hardly any fulfilment begins a refund.
-REFUND_EVERY_S = 1.0
 
 
 @task(name="orders.fulfil", queue="payments")
@@ -24,7 +21,7 @@ def fulfil() -> None:
     if fulfilled:
         log.info("orders_fulfilled", count=fulfilled)
         publish_here()
-        ring_in_time(settle_refunds, most_s=REFUND_EVERY_S)
+        ring(settle_refunds)
 
 
 @task(name="orders.expire", queue="payments")

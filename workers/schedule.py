@@ -15,7 +15,7 @@ class BellScheduler(PersistentScheduler):
     def apply_async(self, entry: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - celery's
         """Send the entry's task, unless its bell has been rung and nobody has come yet."""
         try:
-            if not deps.bells().claim(entry.task).to_send:
+            if not deps.bells().claim(entry.task):
                 return None
         except RedisDown:
             return None  # the broker is most likely down too; the next tick is a second away

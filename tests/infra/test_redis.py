@@ -120,7 +120,7 @@ def test_what_somebody_has_put_there_for_ever_is_in_nobodys_way_for_long(
 ) -> None:
     wanted, lease = Wanted(client, name="market"), Lease(client, name="trades", life_s=30)
     claims: dict[str, Callable[[], object]] = {
-        "bell:payments.settle": lambda: Bells(client).claim("payments.settle").to_send,
+        "bell:payments.settle": partial(Bells(client).claim, "payments.settle"),
         "market:flight:quote A": partial(wanted.begin, "quote A"),
         "market:turn": partial(wanted.claim_turn, for_s=30),
         "lease:trades": lease.hold,

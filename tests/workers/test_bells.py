@@ -6,15 +6,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from infra.bells import LIFE_S, Bells
-from infra.redis import connect
+from infra.bells import LIFE_S
 from tests.support.fleet import Fleet
 from tests.support.forks import Forks
 from tests.support.processes import Nursery, eventually
 from tests.support.sandbox import Sandbox
 from tests.support.valkey import Valkey
 from tests.workers.conftest import PlaceOrder
-from tests.workers.test_worker import message
 
 Ring = Callable[..., float]
 RARELY_S = 0.1  # as the ringer has it
@@ -118,28 +116,6 @@ def test_queue_without_memory_is_no_reason_to_fail(
         client.config_set("maxmemory", 1)
 
     ring(10, BROKER_URL=full.url())
-
-
-def test_who_has_just_settled_is_called_without_a_message(
-    fleet: Fleet,
-    sandbox: Sandbox,
-    valkey: Valkey,
-    broker: "redis.Redis",
-    place_order: PlaceOrder,
-) -> None:
-    fleet.worker(("payments",))
-    with connect(valkey.url(2)) as client:
-        bells = Bells(client)
-
-        def order_called_for() -> int:
-            order_id, rung = place_order(), bells.claim("payments.settle")
-            if rung.to_send:
-                broker.lpush("payments", message("payments.settle", b"[[], {}, {}]"))
-            return order_id if rung.called else 0
-
-        called_for = eventually(order_called_for)
-
-    eventually(lambda: sandbox.ledger().charges_of(called_for))
 
 
 def test_due_payment_is_found_by_the_sweep_also_when_its_bell_was_lost(
