@@ -94,12 +94,15 @@ def settle(
     The gateway is asked first: what it denies is not written.
     """
     from shop import by_hand, orders  # noqa: PLC0415 - as above
+    from shop.stock import Handover  # noqa: PLC0415 - as above
 
     answer = _answer(charged, not_charged, reason, by, names=("--charged", "--not-charged"))
     settings = settings_of_run()
-    delay = timedelta(seconds=settings.fulfilment_delay_s)
+    handover = Handover(
+        timedelta(seconds=settings.fulfilment_delay_s), settings.low_stock_threshold
+    )
     with _desk("settle", f"orders/{order_id}", settings, unconfirmed=unconfirmed) as desk:
-        by_hand.settle_charge(desk, order_id, answer, fulfilment_delay=delay)
+        by_hand.settle_charge(desk, order_id, answer, handover=handover)
         with desk.sessions() as session:
             order = orders.get(session, order_id, user_id=None)
     said = f"Order {order_id} is {'paid' if charged else 'not paid, and has ended'}."

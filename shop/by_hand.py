@@ -32,6 +32,7 @@ from shop.gateways.protocol import ChargeRequest, Declined, Missing, Succeeded, 
 from shop.locks import LockedOrder
 from shop.payments import Attempt, AttemptState, Payment
 from shop.refunds import Refund, RefundState
+from shop.stock import Handover
 
 # A charge that a person says was never made is looked for once more; by then a late one shows.
 LOOK_AFTER = timedelta(hours=1)
@@ -69,7 +70,7 @@ def settle_charge(
     order_id: int,
     decision: Found | NotMade,
     *,
-    fulfilment_delay: timedelta = timedelta(0),
+    handover: Handover,
     now: datetime | None = None,
 ) -> None:
     """Write whether an order's charge was made, as a person found out and the gateway confirms.
@@ -93,7 +94,7 @@ def settle_charge(
         if isinstance(decision, NotMade):
             _give_up(session, claim, token=token, at=at)
         else:
-            _book(session, claim, decision, token=token, delay=fulfilment_delay, at=at)
+            _book(session, claim, decision, token=token, handover=handover, at=at)
 
     desk.decide(take, lambda claim: _ask(desk, claim, decision), write, let_go)
 
@@ -157,10 +158,10 @@ def _let_go(session: Session, claim: Claim, *, token: str, now: datetime | None)
 
 
 def _book(
-    session: Session, claim: Claim, found: Found, *, token: str, delay: timedelta, at: datetime
+    session: Session, claim: Claim, found: Found, *, token: str, handover: Handover, at: datetime
 ) -> None:
     charged = [(claim, Succeeded(found.gateway_id))]
-    if not outcomes.settle(session, charged, token=token, fulfilment_delay=delay, now=at):
+    if not outcomes.settle(session, charged, token=token, handover=handover, now=at):
         raise BeingAsked("order", claim.order_id)
 
 

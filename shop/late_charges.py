@@ -18,6 +18,7 @@ from shop.gateways.protocol import Succeeded, Unknown
 from shop.ledger import Movement
 from shop.orders import Order, OrderStatus
 from shop.payments import Attempt, AttemptState, Payment, PaymentState
+from shop.stock import Handover
 
 _ENDED_UNPAID = (OrderStatus.EXPIRED, OrderStatus.CANCELLED, OrderStatus.PAYMENT_FAILED)
 # How long a look without a clear answer is followed by another; then only the gateway can tell us.
@@ -51,14 +52,14 @@ def settle(
     session: Session,
     answered: Iterable[tuple[Row, str, object]],
     *,
-    fulfil_at: datetime,
+    handover: Handover,
     at: datetime,
 ) -> list[Change]:
     """Write what was found: of each the payment, its charge's key and the gateway's answer."""
     changes: list[Change] = []
     for payment, key, answer in answered:
         if isinstance(answer, Succeeded):
-            changes += _sell_again(session, payment, key, answer.id, fulfil_at=fulfil_at, at=at)
+            changes += _sell_again(session, payment, key, answer.id, handover=handover, at=at)
         elif isinstance(answer, Unknown) and payment["tries"] < len(_ASK_AGAIN_AFTER):
             _end_look(session, payment, due_at=at + _ASK_AGAIN_AFTER[payment["tries"]])
         else:
@@ -84,7 +85,7 @@ def _end_look(session: Session, payment: Row, *, due_at: datetime | None, **valu
 
 
 def _sell_again(
-    session: Session, payment: Row, key: str, charge_id: str, *, fulfil_at: datetime, at: datetime
+    session: Session, payment: Row, key: str, charge_id: str, *, handover: Handover, at: datetime
 ) -> list[Change]:
     order_id = payment["order_id"]
     log.warning("late_charge_found", order=order_id, key=key)
@@ -97,13 +98,13 @@ def _sell_again(
     amount, currency = payment["amount_minor"], payment["currency"]
     movement = Movement(key, order_id, payment["gateway"], amount, currency)
     ledger.record(session, [movement], at=at)
-    held = stock.hold_again(session, order_id=order_id)
+    held = stock.hold_again(session, order_id=order_id, low_at=handover.low_stock)
     payments.close(
         session,
         [payment["id"]],
         at=at,
         state=PaymentState.SETTLED,
-        fulfil_at=fulfil_at if held else None,
+        fulfil_at=at + handover.delay if held else None,
     )
     if not held:
         refunds.begin(session, [order_id], reason="paid after its stock was gone", at=at)

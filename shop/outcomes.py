@@ -1,7 +1,7 @@
 """Write what the gateway said: attempt, payment, order, ledger and events in one transaction."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import TypeVar
@@ -21,6 +21,7 @@ from shop.gateways.protocol import Declined, Missing, NotSent, Succeeded, Unknow
 from shop.ledger import Movement
 from shop.orders import Order, OrderStatus
 from shop.payments import REASON_LENGTH, Attempt, AttemptState, Payment, PaymentState
+from shop.stock import Handover
 
 A = TypeVar("A")
 _READ_OF_ORDERS = ("subtotal_minor", "fee_minor", "refunded_minor", "version", "created_at")
@@ -70,7 +71,7 @@ def settle(
     answered: Answered,
     *,
     token: str,
-    fulfilment_delay: timedelta,
+    handover: Handover,
     now: datetime | None = None,
 ) -> int:
     """Write a group of answers; return how many payments are settled for good.
@@ -89,14 +90,14 @@ def settle(
     paid = _only(Succeeded, standing)
     declined = [(claim, answer.reason) for claim, answer in _only(Declined, standing)]
     changes = [
-        *_pay(session, paid, ours, fulfil_at=now + fulfilment_delay, at=now),
+        *_pay(session, paid, ours, fulfil_at=now + handover.delay, at=now),
         *_fail(session, declined, state=AttemptState.DECLINED, at=now),
         *doubts.keep(session, _only(Unknown, standing), at=now),
         *_miss(session, [claim for claim, _ in _only(Missing, standing)], at=now),
         *late_charges.settle(
             session,
             [(claim.payment, claim.request.key, answer) for claim, answer in late],
-            fulfil_at=now + fulfilment_delay,
+            handover=handover,
             at=now,
         ),
     ]

@@ -9,8 +9,8 @@ asks, or repeats under the same key.
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -31,6 +31,7 @@ from shop.gateways.protocol import (
     Unknown,
     Unlisted,
 )
+from shop.stock import Handover
 
 # What comes later than so after the last claim finds no lease any more.
 DEADLINE_S = 28.0
@@ -50,7 +51,7 @@ class Settler:
     sessions: Sessions
     gateway: PaymentGateway
     ring_again: Callable[[], None]
-    fulfilment_delay: timedelta = timedelta(0)
+    handover: Handover = field(default_factory=Handover)
     budget_s: float = BUDGET_S
 
 
@@ -154,9 +155,7 @@ def _settle(settler: Settler, answered: Answered, *, token: str, now: datetime |
 def _write(
     session: Session, settler: Settler, answered: Answered, *, token: str, now: datetime | None
 ) -> int:
-    return outcomes.settle(
-        session, answered, token=token, fulfilment_delay=settler.fulfilment_delay, now=now
-    )
+    return outcomes.settle(session, answered, token=token, handover=settler.handover, now=now)
 
 
 def ask(gateway: PaymentGateway, claim: Claim) -> Answer | Missing:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, cast
 
@@ -28,6 +28,14 @@ class ReservationState(StrEnum):
     HELD = "held"
     COMMITTED = "committed"
     RELEASED = "released"
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What is set for goods that are paid: when they leave, and how little left of them is told."""
+
+    delay: timedelta = timedelta(0)
+    low_stock: int = LOW_AT
 
 
 class Stock(Base):
@@ -264,7 +272,7 @@ def hold_instead(
     _tell(session, taken, low_at=low_at)
 
 
-def hold_again(session: Session, *, order_id: int) -> bool:
+def hold_again(session: Session, *, order_id: int, low_at: int = LOW_AT) -> bool:
     """Hold what an order has released, all or nothing; False if there is too little by now."""
     wanted = _quantities(session, order_id, ReservationState.RELEASED)
     enough = session.execute(
@@ -282,7 +290,7 @@ def hold_again(session: Session, *, order_id: int) -> bool:
         .where(Reservation.order_id == order_id)
         .values(state=ReservationState.HELD)
     )
-    _tell(session, wanted, low_at=LOW_AT)
+    _tell(session, wanted, low_at=low_at)
     return True
 
 

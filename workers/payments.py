@@ -6,6 +6,7 @@ from infra import failpoints
 from infra.logs import log
 from shop import settlement, webhooks
 from shop.settlement import Settler
+from shop.stock import Handover
 from workers import deps
 from workers.bells import ring, ring_in_time
 from workers.events import publish_here
@@ -42,9 +43,12 @@ def forget_webhooks() -> None:
 
 
 def _settler() -> Settler:
+    settings = deps.settings()
     return Settler(
         sessions=deps.database().sessions,
         gateway=deps.gateway(),
         ring_again=lambda: ring(settle),
-        fulfilment_delay=timedelta(seconds=deps.settings().fulfilment_delay_s),
+        handover=Handover(
+            timedelta(seconds=settings.fulfilment_delay_s), settings.low_stock_threshold
+        ),
     )

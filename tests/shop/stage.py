@@ -42,7 +42,7 @@ from shop.products import Draft
 from shop.refund_requests import RefundRequest
 from shop.refunds import Refund
 from shop.settlement import Settler
-from shop.stock import Reservation, Stock
+from shop.stock import LOW_AT, Handover, Reservation, Stock
 from shop.sync import SyncRun
 
 T = TypeVar("T")
@@ -84,12 +84,13 @@ class Shop:
         *,
         fee_rate: Decimal = Decimal("0.20"),
         fulfilment_delay: timedelta = timedelta(0),
+        low_stock: int = LOW_AT,
     ) -> None:
         self.database = database
         self.gateway = gateway
         self.rung = 0
-        self._terms = Terms("USD", fee_rate, gateway.name)
-        self._fulfilment_delay = fulfilment_delay
+        self._terms = Terms("USD", fee_rate, gateway.name, low_stock)
+        self._handover = Handover(fulfilment_delay, low_stock)
         self._names = itertools.count(1)
 
     def sell(self, price_minor: int = 5000, *, quantity: int = 10) -> int:
@@ -144,7 +145,7 @@ class Shop:
             self.database.sessions,
             self.gateway,
             self._ring,
-            self._fulfilment_delay,
+            self._handover,
             budget_s=BUDGET_S,
         )
 
@@ -183,7 +184,7 @@ class Shop:
                 session,
                 [(claim, answer) for claim in claims],
                 token=token,
-                fulfilment_delay=self._fulfilment_delay,
+                handover=self._handover,
                 now=now,
             ),
         )

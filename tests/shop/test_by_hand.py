@@ -34,6 +34,7 @@ from shop.gateways.protocol import (
 from shop.gateways.protocol import Found as Answered
 from shop.held import Held
 from shop.repayments import AFTER_REFUSALS, LEASE, MOST_TRIES
+from shop.stock import Handover
 from tests.shop.stage import BUYER, NOON, Level, Shop
 from tests.support.gateway import FakeGateway
 
@@ -313,6 +314,23 @@ def test_a_charge_that_turns_up_after_all_is_found_by_itself_and_sold(
     assert gateway.captured() == {f"{doubtful}:1": 6000}
 
 
+def test_what_is_sold_again_tells_of_low_stock_as_it_is_set(
+    each_database: Database, gateway: FakeGateway
+) -> None:
+    shop = Shop(each_database, gateway, low_stock=9)
+    product = shop.sell(quantity=10)
+    order_id = int(shop.place({product: 1})["id"])
+    gateway.answer_next(Unknown("the gateway answered 500"))
+    shop.settle()
+    _settle_charge(shop, order_id, NOT_MADE, now=SOON)
+    gateway.charge(_request_of(shop, order_id))
+
+    shop.settle(now=SOON + LOOK_AFTER)
+
+    assert shop.status(order_id) == "paid"
+    assert shop.told_types(f"stock/{product}").count("stock.low") == 2
+
+
 def test_a_look_that_finds_nothing_is_the_last_until_a_person_asks(
     shop: Shop, gateway: FakeGateway, doubtful: int
 ) -> None:
@@ -489,9 +507,8 @@ def _settle_charge(
     unconfirmed: bool = False,
     **other: PaymentGateway | None,
 ) -> None:
-    by_hand.settle_charge(
-        _desk(shop, unconfirmed=unconfirmed, **other), order_id, decision, now=now
-    )
+    desk = _desk(shop, unconfirmed=unconfirmed, **other)
+    by_hand.settle_charge(desk, order_id, decision, handover=Handover(), now=now)
 
 
 def _settle_refund(
