@@ -52,9 +52,11 @@ proof: $(INSTALLED_DEV) $(DASHBOARD) mariadb chromium ## Run the tests with the 
 
 # Its servers and folders are private: another chaos may run beside it, or the application itself.
 chaos: SECONDS ?= 60
+chaos: PER_MINUTE ?= 30
 chaos: SEED ?=
 chaos: $(INSTALLED_DEV) mariadb ## Hurt a whole private system for SECONDS under load, then check all
-	@exec $(BIN)/python -m tests.faults.chaos --seconds "$(SECONDS)" --seed "$(SEED)"
+	@exec $(BIN)/python -m tests.faults.chaos --seconds "$(SECONDS)" --per-minute "$(PER_MINUTE)" \
+		--seed "$(SEED)"
 
 bench: $(INSTALLED_BENCH) mariadb ## Compare our speed with the peers'; takes seven minutes
 	@exec $(BIN)/python -m bench.full

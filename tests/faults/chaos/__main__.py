@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from infra.settings import Settings
-from tests.faults.chaos.run import Result, run
+from tests.faults.chaos.run import PER_MINUTE, Result, run
 
 
 def main() -> int:
@@ -23,7 +23,9 @@ def main() -> int:
         os.environ.pop(name.upper(), None)
     os.environ["ENV_FILE"] = ""
     folder = Path(tempfile.mkdtemp(prefix="tradepost-chaos-"))
-    result = run(folder, seed=seed, seconds=options.seconds, say=_say)
+    result = run(
+        folder, seed=seed, seconds=options.seconds, say=_say, per_minute=options.per_minute
+    )
     for line in report(seed, result):
         _say(line)
     if result.verdict.violations:
@@ -60,6 +62,7 @@ def _say(line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.chaos")
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--per-minute", type=float, default=PER_MINUTE, help="faults")
     parser.add_argument("--seed", default="", help="the same faults and wishes again")
     return parser
 

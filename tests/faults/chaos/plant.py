@@ -149,14 +149,19 @@ class Plant:
 
     def refuse_writes(self, for_s: float) -> None:
         """Make the database read-only for a while."""
-        self.mariadb.refuse_writes()
+        with self.mariadb.connect() as connection, connection.cursor() as cursor:
+            # Somebody who stands still may have a transaction open for longer than we do.
+            cursor.execute("SET lock_wait_timeout = 2")
+            cursor.execute("SET GLOBAL read_only = 1")
         self._undo_at.append((time.monotonic() + for_s, self._allow_writes))
 
     def hold_stock(self, for_s: float) -> None:
         """Keep all stock locked for a while, as somebody's long transaction would."""
         connection = self.mariadb.connect(NAME)
-        connection.begin()
-        connection.cursor().execute("SELECT product_id FROM stock FOR UPDATE")
+        cursor = connection.cursor()
+        cursor.execute("SET innodb_lock_wait_timeout = 2")
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT product_id FROM stock FOR UPDATE")
         self._undo_at.append((time.monotonic() + for_s, connection.close))
 
     def fill_redis(self, for_s: float) -> None:

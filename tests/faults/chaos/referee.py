@@ -20,7 +20,7 @@ from tests.support.processes import eventually
 from tests.support.sandbox import Ledger
 from workers.topics import TOPICS
 
-QUIET_WITHIN_S = 240.0
+QUIET_WITHIN_S = 180.0
 _LOOK_EVERY_S = 0.5
 # Unknown charges are looked at after minutes, then hours: that time is made to pass.
 _TIME_PASSES_EVERY_S = 5.0

@@ -20,6 +20,7 @@ from tests.faults.chaos.shoppers import Shopper, put_on_sale
 
 SHOPPERS = 6
 LISTENERS = 2
+PER_MINUTE = 30.0
 _PROGRESS_EVERY_S = 5.0
 _TICK_S = 0.05
 
@@ -39,13 +40,15 @@ class Result:
     verdict: Verdict
 
 
-def run(folder: Path, *, seed: int, seconds: float, say: Say) -> Result:
+def run(
+    folder: Path, *, seed: int, seconds: float, say: Say, per_minute: float = PER_MINUTE
+) -> Result:
     """Let clients and faults meet for so long, on servers whose data stand in `folder`."""
     say(f"seed {seed}, {seconds:g} s, logs in {folder / 'logs'}")
     with plants.started(folder, random.Random(f"{seed} plant")) as plant:
         plant.wait_until_ready()
         journal = Journal()
-        mischief = Mischief(plant, random.Random(f"{seed} mischief"))
+        mischief = Mischief(plant, random.Random(f"{seed} mischief"), per_minute=per_minute)
         listeners = [Listener(plant.api_url, plant.operator) for _ in range(LISTENERS)]
         for listener in listeners:
             threading.Thread(target=listener.listen, daemon=True).start()
