@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from infra import clock
 from infra.consumers import inbox
-from infra.consumers.inbox import DeadLetter
+from infra.consumers.inbox import DeadLetter, HandledByAnother
 from infra.errors import NotFound
 from infra.events.entries import Entry, from_cloud_event
 
@@ -31,9 +31,14 @@ class DeadLetterNotFound(NotFound):
 def park(
     session: Session, group: str, entry: Entry, *, behind: bool, tries: int = 0, error: str = ""
 ) -> None:
-    """Put an event aside; everything about its subject waits behind it. Safe to repeat."""
-    if session.get(DeadLetter, (group, entry.topic, entry.place.seq)) is not None:
-        return
+    """Put an event aside; everything about its subject waits behind it.
+
+    Raises:
+        HandledByAnother: it is put aside or handled already; roll back, there is nothing to do.
+    """
+    place = inbox.find_place(session, group, entry.topic)
+    if place is not None and inbox.is_done(session, place, entry):
+        raise HandledByAnother
     session.add(
         DeadLetter(
             consumer_group=group,
@@ -49,6 +54,7 @@ def park(
             parked_at=clock.now(session),
         )
     )
+    inbox.flush(session)
 
 
 def list_of(session: Session, group: str | None = None) -> Sequence[DeadLetter]:

@@ -191,12 +191,15 @@ class Handling:
 
     def _park(self, waiting: Waiting) -> None:
         entry, error = waiting.delivery.entry, waiting.delivery.error
-        transact(
-            self._sessions,
-            lambda session: dead_letters.park(
-                session, self._name, entry, behind=False, tries=waiting.tries, error=error
-            ),
-        )
+        try:
+            transact(
+                self._sessions,
+                lambda session: dead_letters.park(
+                    session, self._name, entry, behind=False, tries=waiting.tries, error=error
+                ),
+            )
+        except HandledByAnother:
+            return  # who has claimed it meanwhile was sooner
         metrics.consumer_dead_letters.labels(self._name, entry.topic).inc()
         log.error("event_parked", group=self._name, topic=entry.topic, seq=entry.place.seq)
 

@@ -127,9 +127,7 @@ def admit(
     place = get_place(session, group, entry.topic)
     if entry.place.epoch > place.epoch:
         return Verdict.RESTORED
-    undone = entry.place.epoch < place.epoch and entry.place.seq >= place.began
-    pruned = entry.place.seq <= place.floor and not replay
-    if undone or pruned or _is_handled(session, group, entry):
+    if is_done(session, place, entry, replay=replay):
         return Verdict.DONE
     if not replay and _is_parked(session, group, entry):
         return Verdict.BEHIND
@@ -141,6 +139,17 @@ def admit(
         return Verdict.EARLY
     pass_over(session, group, entry)
     return Verdict.NEW
+
+
+def is_done(session: Session, place: Place, entry: Entry, *, replay: bool = False) -> bool:
+    """Tell whether an event had its effect, or its story was undone by a restore.
+
+    Below the floor of the group's place all have had it, but for those that were parked.
+    """
+    undone = entry.place.epoch < place.epoch and entry.place.seq >= place.began
+    pruned = entry.place.seq <= place.floor and not replay
+    key = (place.consumer_group, entry.topic, entry.place.seq)
+    return undone or pruned or session.get(Handled, key, populate_existing=True) is not None
 
 
 def pass_over(session: Session, group: str, entry: Entry) -> None:
@@ -160,7 +169,7 @@ def pass_over(session: Session, group: str, entry: Entry) -> None:
             handled_at=clock.now(session),
         )
     )
-    _flush(session)
+    flush(session)
 
 
 def find_place(session: Session, group: str, topic: str) -> Place | None:
@@ -192,7 +201,7 @@ def begin(session: Session, group: str, topic: str, *, after: Position, began: P
             seq_epoch=after.epoch,
         )
     )
-    _flush(session)
+    flush(session)
 
 
 def advance(session: Session, group: str, topic: str) -> tuple[Place, set[int]]:
@@ -265,18 +274,18 @@ def find_last(session: Session, group: str, entry: Entry) -> Handled | None:
     ).one_or_none()
 
 
-def _flush(session: Session) -> None:
+def flush(session: Session) -> None:
+    """Write what a transaction has added.
+
+    Raises:
+        HandledByAnother: a row of it is there already.
+    """
     try:
         session.flush()
     except sa.exc.IntegrityError as error:
         if is_duplicate(error):
             raise HandledByAnother from error
         raise
-
-
-def _is_handled(session: Session, group: str, entry: Entry) -> bool:
-    found = session.get(Handled, (group, entry.topic, entry.place.seq), populate_existing=True)
-    return found is not None
 
 
 def _is_parked(session: Session, group: str, entry: Entry) -> bool:

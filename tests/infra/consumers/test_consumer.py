@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from infra.consumers import dead_letters
 from infra.consumers.consumer import Consumer, Terms, new_name
-from infra.consumers.group import Group
+from infra.consumers.group import Delivery, Group
+from infra.consumers.handling import Handling, Patience, Waiting
 from infra.consumers.inbox import DeadLetter, Place
 from infra.consumers.past import DatabasePast
 from infra.db import TRIES, Database, transact
@@ -70,6 +72,21 @@ class Bench:
             terms,
             on_break=lambda _topic, told: self.breaks.append(type(told).__name__),
         )
+
+    def handling(self) -> Handling:
+        """Make what a consumer does with one event, without a stream that brings it."""
+        return Handling(
+            NAME,
+            self.database.sessions,
+            DatabasePast(self.database.reads),
+            self.handle,
+            Patience(TERMS.most_deliveries, TERMS.retry_s),
+            on_break=lambda _topic, _told: None,
+        )
+
+    def entries(self, subject: str) -> list[Entry]:
+        """List what was told about a subject."""
+        return DatabasePast(self.database.reads).page("orders", after=None, subject=subject)
 
     @contextmanager
     def running(self, count: int = 1, **how: Any) -> Iterator[None]:
@@ -244,6 +261,38 @@ def test_failing_event_is_put_aside_with_its_subject_and_the_others_go_on(bench:
 
     assert sorted(effects) == [("a", 1), ("b", 1), ("b", 2), ("b", 3)]
     assert bench.letters() == [("a", 2, False), ("a", 3, True), ("a", 4, True)]
+
+
+def test_event_that_many_put_aside_at_once_is_one_dead_letter(bench: Bench) -> None:
+    bench.tell(*[("a", version) for version in range(1, 11)])
+    with bench.running():
+        bench.wait_for(10)
+    bench.tell(*[("b", version) for version in range(1, 11)])
+    entries = [Delivery(entry, times=99) for entry in bench.entries("b")]
+    together = threading.Barrier(4)
+
+    def give_up_on_all(_: int) -> list[bool]:
+        handling = bench.handling()
+        together.wait()
+        return [handling.settle(Waiting(replace(entry), since=0)) for entry in entries]
+
+    with ThreadPoolExecutor(4) as threads:
+        settled = list(threads.map(give_up_on_all, range(4)))
+
+    assert settled == [[True] * 10] * 4
+    assert bench.letters() == [("b", version, False) for version in range(1, 11)]
+
+
+def test_event_that_a_peer_has_handled_meanwhile_is_not_put_aside(bench: Bench) -> None:
+    bench.tell(("a", 1))
+    with bench.running():
+        bench.wait_for(1)
+    (entry,) = bench.entries("a")
+
+    settled = bench.handling().settle(Waiting(Delivery(entry, times=99), since=0))
+
+    assert settled
+    assert bench.letters() == []
 
 
 @pytest.mark.parametrize(
