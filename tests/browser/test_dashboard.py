@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from infra.db import Database
 from tests.browser.conftest import Buy, Windows
@@ -12,6 +12,7 @@ from tests.support.leases import let_goods_leave
 from tests.support.processes import ROOT, eventually
 from tests.support.run import WholeRun
 
+OVER_BUDGET = {"status": 503, "code": "over_budget", "detail": "Ask again.", "request_id": "1f"}
 AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
 PAGES = [
     "/app/market",
@@ -161,16 +162,20 @@ def test_page_can_be_used_by_everybody(windows: Windows, path: str, theme: str) 
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.get_by_label("Loading")).to_have_count(0)
 
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run({resultTypes: ['violations']})")
-
-    serious = [
-        (each["id"], [node["target"] for node in each["nodes"]][:3])
-        for each in found["violations"]
-        if each["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert _hindrances(page) == []
     assert windows.complaints == []
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_failure_can_be_read_by_everybody(windows: Windows, theme: str) -> None:
+    page = windows.open("/app/shop", dark=theme == "dark")
+    page.route("**/market/quote?*", lambda route: route.fulfill(status=503, json=OVER_BUDGET))
+
+    page.goto("/app/market/AAPL")
+    expect(page.get_by_text("Ask again.")).to_be_visible()
+
+    assert _hindrances(page) == []
 
 
 @pytest.mark.proof
@@ -206,3 +211,14 @@ def test_page_fits_a_phone(windows: Windows, path: str) -> None:
     expect(page.get_by_label("Loading")).to_have_count(0)
 
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+def _hindrances(page: Page) -> list[tuple[str, list[object]]]:
+    """List what keeps people from using a page, and where."""
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")
+    return [
+        (each["id"], [node["target"] for node in each["nodes"]][:3])
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
