@@ -15,14 +15,6 @@ from tests.support.run import WholeRun
 
 OVER_BUDGET = {"status": 503, "code": "over_budget", "detail": "Ask again.", "request_id": "1f"}
 AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
-OF_THE_MARKET = (
-    "quote?symbol=AAPL",
-    "candles?symbol=AAPL&resolution=1",
-    "company?symbol=AAPL",
-    "news?symbol=AAPL",
-    "news",
-    "forex?base=USD",
-)
 PAGES = [
     "/app/market",
     "/app/market/AAPL",
@@ -169,10 +161,7 @@ def test_restarted_api_loses_no_event(
 def test_page_can_be_used_by_everybody(
     run: WholeRun, windows: Windows, path: str, theme: str
 ) -> None:
-    # A run that has just begun has asked for little yet, and a browser complains of every refusal.
-    with plain_client(run.url("api")) as http:
-        for asked in OF_THE_MARKET:
-            eventually(lambda asked=asked: http.get(f"/market/{asked}").is_success)  # type: ignore[misc]
+    _wait_for_market(run)
     page = windows.open(path, dark=theme == "dark")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.get_by_label("Loading")).to_have_count(0)
@@ -226,6 +215,20 @@ def test_page_fits_a_phone(windows: Windows, path: str) -> None:
     expect(page.get_by_label("Loading")).to_have_count(0)
 
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+def _wait_for_market(run: WholeRun) -> None:
+    """Wait until a run that has just begun has asked for what its pages show.
+
+    Before that some of it is refused for a moment, and a browser complains of every refusal.
+    """
+    with plain_client(run.url("api")) as http:
+        symbols = [each["symbol"] for each in http.get("/market/watchlist").json()]
+        asked = ["company?symbol=AAPL", "news?symbol=AAPL", "news", "forex?base=USD"]
+        for symbol in symbols:
+            asked += [f"quote?symbol={symbol}", f"candles?symbol={symbol}&resolution=1"]
+        for one in asked:
+            eventually(lambda one=one: http.get(f"/market/{one}").is_success)  # type: ignore[misc]
 
 
 def _hindrances(page: Page) -> list[tuple[str, list[object]]]:
