@@ -65,7 +65,11 @@ class Stage:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        eventually(lambda: process.poll() is not None or all(map(self._answers, SERVICES)), 60)
+        try:
+            eventually(lambda: process.poll() is not None or all(map(self._answers, SERVICES)))
+        except AssertionError:
+            process.kill()  # nobody else knows of it yet
+            raise
         assert process.poll() is None, process.communicate()[0]
         return process
 
