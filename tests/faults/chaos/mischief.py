@@ -143,22 +143,19 @@ class Mischief:
         return "drop connections"
 
     def _refuse_writes(self) -> str | None:
-        if not self._plant.is_there("mariadb"):
-            return None
-        self._plant.refuse_writes(self._rng.uniform(*_AWAY_S))
-        return "read-only"
+        return self._for_a_while("mariadb", self._plant.refuse_writes, "read-only")
 
     def _hold_stock(self) -> str | None:
-        if not self._plant.is_there("mariadb"):
-            return None
-        self._plant.hold_stock(self._rng.uniform(*_AWAY_S))
-        return "locks"
+        return self._for_a_while("mariadb", self._plant.hold_stock, "locks")
 
     def _fill_redis(self) -> str | None:
-        if not self._plant.is_there("valkey"):
+        return self._for_a_while("valkey", self._plant.fill_redis, "no memory")
+
+    def _for_a_while(self, server: str, deed: Callable[[float], None], what: str) -> str | None:
+        if not self._plant.is_there(server):
             return None
-        self._plant.fill_redis(self._rng.uniform(*_AWAY_S))
-        return "no memory"
+        deed(self._rng.uniform(*_AWAY_S))
+        return what
 
     def _crash(self) -> str | None:
         place = self._rng.choice(PLACES)
